@@ -1,0 +1,100 @@
+"""What a driver is: pure code that turns bytes into samples. This page is the whole contract.
+
+A driver that **asks** is a generator: it yields an `Exchange`, is sent the `Reply`, and returns the `Scan`. It reads like
+blocking code, needs no base class, and is tested from a list of replies. `BusError` is thrown into it when no reply came;
+it raises `BusError` itself for a reply that it does not trust (the bus then drains the line before the next request).
+
+A driver that is **spoken to** is a generator over events: it yields `Send`, `Heard` or `Wait`; only a `Wait` is answered,
+with the next `Received` or with `Deadline`. One generator serves one connection, from its opening to its end.
+
+Drivers import no asyncio, socket, serial, time, random or logging: time comes in as `Reply.at` and `Received.at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+
+from gateway.model import BusKind, Deadline, Device, Scan
+
+Framing = Callable[[bytes | bytearray], int]
+"""How long is the reply that starts with these bytes? The total length as far as it can be known now (at least 1);
+complete once that many bytes are there. Raises `BusError` (BAD_FRAME) when these bytes can begin no reply to the request.
+Never looks beyond its own reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and how to know its reply. The bus owns silence, draining and time-outs."""
+
+    request: bytes
+    framing: Framing
+    mine: Callable[[bytes], bool] | None = None
+    """TCP: is this complete frame the reply to this request (transaction id)? Others are dropped and waiting goes on."""
+    timeout_s: float | None = None
+    """Longest wait for the complete reply; None takes the bus's own."""
+    settle_s: float = 0.0
+    """Pause that the device needs after its reply before it hears again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    data: bytes
+    at: float
+    """Monotonic seconds at which the last byte was there."""
+
+
+Poll = Callable[[int], Generator[Exchange, Reply, Scan]]
+"""``poll(group)`` reads one group of the device that was given to `Driver.open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A device told us its values."""
+
+    scan: Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A well-formed frame from an address that no device of the site has; counted and shown, never a sample."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Give me what comes next; `until` (monotonic) asks for a `Deadline` if nothing does."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    data: bytes
+    at: float
+
+
+Listen = Callable[[Mapping[str, Device]], Generator[Send | Heard | Stranger | Wait, Received | Deadline | None, None]]
+"""``listen(devices by address)`` serves one connection. Returning closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One row of `drivers.DRIVERS`."""
+
+    at: type
+    """Frozen dataclass: what a template's point says under ``at:`` (validated by `gateway.config`)."""
+    options: type
+    """Frozen dataclass: what a template or device says under ``options:``."""
+    buses: frozenset[BusKind]
+    open: Callable[[Device, BusKind], Poll] | None = None
+    """For drivers that ask. The returned closure may remember what it learnt of the device (refused ranges)."""
+    listen: Listen | None = None
+    check: Callable[[Device], list[tuple[str, str]]] | None = None
+    """Mistakes that only the driver can see (a bit outside its register...): (dotted path below the device, what)."""

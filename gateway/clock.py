@@ -1,0 +1,81 @@
+"""The clock seam: the only place of the daemon that reads a clock.
+
+Rules and time-outs run on monotonic time (which is the event loop's own time); wall time is a label with a trust mark.
+`trusted` asks the kernel whether the wall clock is synchronised, as adjtimex(2) tells it (STA_UNSYNC clear).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """What the daemon may know of time. A simulation hands in its own."""
+
+    boot: str
+
+    def monotonic(self) -> float: ...
+    def wall(self) -> float: ...
+    def trusted(self) -> bool: ...
+    def call_at(self, at: float, callback: Callable[[], None]) -> Timer: ...
+    async def sleep_until(self, at: float) -> None: ...
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of adjtimex(2), as far as needed; the kernel writes the whole of it, hence the tail."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("tail", ctypes.c_byte * 256),
+    )
+
+
+_STA_UNSYNC = 0x0040
+
+
+def kernel_says_synchronised() -> bool:
+    """Whether something (NTP, PTP) keeps the wall clock; False where the kernel refuses to say."""
+    timex = _Timex()
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.adjtimex(ctypes.byref(timex)) >= 0 and not timex.status & _STA_UNSYNC
+
+
+def boot_id() -> str:
+    """The kernel's random id of this boot; CLOCK_MONOTONIC is one line within it, also across restarts of the daemon."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+
+
+class SystemClock:
+    """The machine's clocks, on the running event loop."""
+
+    def __init__(self) -> None:
+        self.boot = boot_id()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    def trusted(self) -> bool:
+        return kernel_says_synchronised()
+
+    def call_at(self, at: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_at(at, callback)
+
+    async def sleep_until(self, at: float) -> None:
+        await asyncio.sleep(max(0.0, at - self.monotonic()))

@@ -1,0 +1,69 @@
+"""Errors, sorted by who reacts to them (not by what went wrong).
+
+| family          | who reacts | reaction                                                             |
+|-----------------|------------|----------------------------------------------------------------------|
+| `ConfigError`   | `app`      | all mistakes are printed; a running site keeps what it has           |
+| `BusError`      | `poller`   | the device's points become BAD with the error's quality; it backs off |
+| `DeliveryError` | `uplink`   | the record is kept and tried again, or set aside as rejected         |
+| `StorageError`  | `pipeline` | the alarm is announced all the same, marked not durable; a fault     |
+
+Anything else is a bug: `gateway.restart` guards it, logs it once and tries again with back-off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.model import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a file: where it is, what is wrong and what to do about it, in Chinese and English."""
+
+    file: str
+    line: int
+    path: str
+    """Dotted path inside the file, such as ``devices[3].address``; empty for the file as a whole."""
+    en: str
+    zh: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        return f"{where}: {self.path}: {self.en} / {self.zh}" if self.path else f"{where}: {self.en} / {self.zh}"
+
+
+class ConfigError(Exception):
+    """A site file, template or certificate that cannot be used. Carries every mistake found, never only the first.
+
+    Reaction: `app` refuses the whole file and keeps what runs; at boot the last known good file is taken, with a
+    fault raised; exit 78 (EX_CONFIG, which systemd does not restart) only if there is none.
+    """
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+class BusError(Exception):
+    """A device gave no value: no reply, a frame that cannot be trusted, or a refusal.
+
+    Reaction: the poller turns it into a scan whose points are all BAD with `quality`; that device alone backs off.
+    """
+
+    def __init__(self, quality: Quality, message: str) -> None:
+        super().__init__(message)
+        self.quality = quality
+
+
+class DeliveryError(Exception):
+    """The broker did not take a record. Reaction: the uplink keeps it (`retry`) or sets it aside as rejected."""
+
+    def __init__(self, message: str, *, retry: bool, reason_code: int = 0) -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.reason_code = reason_code
+
+
+class StorageError(Exception):
+    """The disk failed a commit or a read. Reaction: the pipeline announces alarms anyway and raises a storage fault."""
