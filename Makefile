@@ -1,0 +1,59 @@
+# Gengfu: `make demo` and `make test` work on a fresh machine with python3, pip, make and git; nothing needs root.
+# The tools live in ./.uv (uv) and ./.venv (everything else, from requirements.lock, each file checked by its hash).
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := PYTHONPATH=$(CURDIR)/.uv UV_PYTHON_DOWNLOADS=never UV_PYTHON_PREFERENCE=only-system $(CURDIR)/.uv/bin/uv
+BIN := .venv/bin
+
+.PHONY: help setup demo test check format reference lock bench faults fuzz clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.uv/bin/uv:
+	@echo "setup: fetching uv $(UV_VERSION)"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv "uv==$(UV_VERSION)"
+
+.venv/ready: .uv/bin/uv requirements.lock pyproject.toml
+	@echo "setup: installing into .venv"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/ready ## Prepare .venv with the gengfu command in it
+	@echo "ready: $(BIN)/gengfu --help"
+
+demo: .venv/ready ## Run the whole thing on simulated devices (Ctrl-C ends it)
+	@$(BIN)/gengfu demo
+
+test: .venv/ready ## Run every test
+	@$(BIN)/python -m pytest
+
+check: .venv/ready ## Lint, types, import contract, generated references
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m docs.reference --check
+
+format: .venv/ready ## Put the code into its standard form
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+reference: .venv/ready ## Write the generated pages of docs/ anew
+	@$(BIN)/python -m docs.reference
+
+lock: .uv/bin/uv ## Resolve the dependencies anew into requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --upgrade --extra dev pyproject.toml -o requirements.lock
+
+bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFORMANCE.md
+	@$(BIN)/python -m bench
+
+faults: .venv/ready ## The full figures of the fault tests (long); the suite runs a small share
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults -s
+
+clean: ## Remove what setup and the demo made
+	@rm -rf .uv .venv demo-run

@@ -1,0 +1,145 @@
+"""The local control socket: status and a person's commands, one JSON object a line, over a Unix socket.
+
+Guarantees
+* Only the owner and group of the daemon reach it (0660, in a directory of the site); each command is recorded with the
+  person: the name given, and the user id that the kernel vouches for (SO_PEERCRED).
+* A line is at most 64 KiB, a connection that sends nothing for a minute is closed, at most 16 are open.
+* A command enters the pipeline like a key or a signed message would; an answer says what became of it, in both languages.
+
+Requests: ``{"do": "status" | "points" | "alarms" | "read", "device": …}`` or ``{"do": "acknowledge" | "reset", "alarm": …,
+"who": …, "why": …}``. Answers: ``{"ok": true, …}`` or ``{"ok": false, "zh": …, "en": …}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.model import Action, Command, Text
+from gateway.restart import Guard
+
+LINE_BYTES = 64 * 1024
+IDLE_S = 60.0
+CONNECTIONS = 16
+Answer = dict[str, Any]
+View = Callable[[Mapping[str, Any]], Answer]
+"""Answers one kind of question; raises `Refused`."""
+
+
+class Refused(Exception):
+    """A request that cannot be met; the person is told why."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
+
+class Control:
+    """Serves the socket. `views` answer questions; `command` carries a person's command into the pipeline."""
+
+    def __init__(
+        self,
+        path: Path,
+        views: Mapping[str, View],
+        command: Callable[[Command], Text | None],
+        clock: Clock,
+        guard: Guard,
+    ) -> None:
+        self._path = path
+        self._views = views
+        self._command = command
+        self._clock = clock
+        self._guard = guard
+        self._open = 0
+
+    async def run(self) -> None:
+        self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        mask = os.umask(0o117)
+        try:
+            server = await asyncio.start_unix_server(self._serve, str(self._path), limit=LINE_BYTES)
+        finally:
+            os.umask(mask)
+        async with server:
+            await server.serve_forever()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= CONNECTIONS:
+            writer.close()
+            return
+        self._open += 1
+        try:
+            while line := await asyncio.wait_for(reader.readline(), IDLE_S):
+                writer.write(json.dumps(self.answer(line, _peer(writer)), ensure_ascii=False).encode() + b"\n")
+                await asyncio.wait_for(writer.drain(), IDLE_S)
+        except (TimeoutError, ConnectionError, ValueError, asyncio.LimitOverrunError):
+            pass  # gone, silent or sending an endless line: the connection ends, nothing else does
+        finally:
+            self._open -= 1
+            writer.close()
+
+    def answer(self, line: bytes, peer: str) -> Answer:
+        """The answer to one request line; never raises for what the line holds."""
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise Refused(Text("请求必须是一个 JSON 对象", "a request is one JSON object"))
+            answer = self._guard.call("control", lambda: self._perform(request, peer))
+            return answer or _no(Text("内部错误，已记录", "internal error, logged"))
+        except (ValueError, RecursionError):
+            return _no(Text("不是有效的 JSON", "not valid JSON"))
+        except Refused as error:
+            return _no(error.text)
+
+    def _perform(self, request: Mapping[str, Any], peer: str) -> Answer:
+        do = str(request.get("do", ""))
+        if view := self._views.get(do):
+            try:
+                return {"ok": True, **view(request)}
+            except Refused as error:
+                return _no(error.text)
+        if do not in {action.value for action in Action}:
+            known = ", ".join([*self._views, *(action.value for action in Action)])
+            return _no(Text(f"未知请求；可用：{known}", f"unknown request; known: {known}"))
+        who = f"{str(request.get('who') or '')[:80]} ({peer})".strip()
+        command = Command(
+            Action(do), str(request.get("alarm", "")), who, self._clock.monotonic(), str(request.get("why") or "")[:200]
+        )
+        refused = self._command(command)
+        return _no(refused) if refused else {"ok": True, "who": who}
+
+
+def _no(text: Text) -> Answer:
+    return {"ok": False, "zh": text.zh, "en": text.en}
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    """The user behind the connection, as the kernel knows it."""
+    raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _, uid, _ = struct.unpack("3i", raw)
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}, uid {uid}"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def ask(path: Path, request: Mapping[str, Any], timeout_s: float = 5.0) -> Answer:
+    """One question from the outside (the command line). Raises OSError when nobody answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(timeout_s)
+        channel.connect(str(path))
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        with channel.makefile("rb") as stream:
+            line = stream.readline()
+    if not line:
+        raise ConnectionError("the gateway closed the connection without an answer")
+    answer: Answer = json.loads(line)
+    return answer

@@ -1,0 +1,141 @@
+"""The gateway watches itself: its own condition is a device like any other, and the watchdog is fed on real progress.
+
+Guarantees
+* Disk, link, clock and bugs are points of the built-in device ``gateway``; they take the same way through rules, journal
+  and uplink as a smoke detector, so a failing disk or a cut link is an alarm with a text, a time and a life cycle.
+* The service manager's watchdog is fed only while every named part has moved within its own limit.
+
+It does not act on what it sees: rules raise, persons act, the service manager restarts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.clock import Clock
+from gateway.model import (
+    AlarmClass,
+    Device,
+    Group,
+    Kind,
+    Point,
+    PointClass,
+    Quality,
+    Scan,
+    Severity,
+    Text,
+)
+from rules.spec import AlarmSpec, Equals
+
+DEVICE = "gateway"
+PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing that can be wrong with the gateway itself: a point, and the alarm it raises."""
+
+    name: str
+    text: Text
+    severity: Severity
+    on_delay_s: float = 0.0
+    off_delay_s: float = 0.0
+
+
+CONCERNS = (
+    Concern("storage_alarms_failing", Text("报警存储故障", "alarm storage fails"), Severity.CRITICAL, 0.0, 5.0),
+    Concern("storage_telemetry_failing", Text("数据存储故障", "telemetry storage fails"), Severity.HIGH, 0.0, 5.0),
+    Concern("storage_set_aside", Text("损坏的存储文件已隔离", "a damaged journal file was set aside"), Severity.HIGH),
+    Concern("alarm_lane_filling", Text("报警存储空间不足", "alarm storage is four fifths full"), Severity.HIGH),
+    Concern("uplink_down", Text("与区平台的连接中断", "link to the district is down"), Severity.MEDIUM, 5.0, 2.0),
+    Concern("uplink_refused", Text("上行证书或配置被拒绝", "uplink is refused: certificate, key or configuration"), Severity.HIGH),
+    Concern("receipts_overdue", Text("区平台30秒未回执", "no receipt from the district for 30 s"), Severity.HIGH),
+    Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
+    Concern("last_known_good", Text("配置有误，使用上次有效配置", "site file refused; running the last known good"), Severity.HIGH),
+)
+
+
+def device() -> Device:
+    """The built-in device ``gateway`` with one group of boolean points, and whether the clock is trusted."""
+    points = [
+        Point(f"{DEVICE}/{concern.name}", concern.name, Kind.BOOL, cls=PointClass.SAFETY, text=concern.text)
+        for concern in CONCERNS
+    ]
+    points.append(Point(f"{DEVICE}/clock_trusted", "clock_trusted", Kind.BOOL, text=Text("时钟已同步", "clock is set")))
+    group = Group("self", tuple(points), PERIOD_S, safety=True)
+    return Device(DEVICE, "", "", 0, (group,), text=Text("网关", "gateway"))
+
+
+def alarms() -> tuple[AlarmSpec, ...]:
+    """The alarms over `CONCERNS`, ids ``gateway/<concern>``."""
+    return tuple(
+        AlarmSpec(
+            id=f"{DEVICE}/{concern.name}",
+            cls=AlarmClass.FAULT,
+            severity=concern.severity,
+            when=Equals(f"{DEVICE}/{concern.name}", 1),
+            text=Text(f"网关：{concern.text.zh}", f"Gateway: {concern.text.en}"),
+            on_delay_s=concern.on_delay_s,
+            off_delay_s=concern.off_delay_s,
+        )
+        for concern in CONCERNS
+    )
+
+
+class Health:
+    """Looks once a second: takes a scan of the gateway itself and feeds the watchdog."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        concerns: Mapping[str, Callable[[], bool]],
+        progress: Mapping[str, tuple[Callable[[], float], float]],
+        take: Callable[[Scan], None],
+    ) -> None:
+        """`progress`: part -> (when did it last move, monotonic; the longest pause that is healthy, seconds)."""
+        unknown = set(concerns) ^ {concern.name for concern in CONCERNS}
+        if unknown:
+            raise ValueError(f"concerns without a watcher, or the other way round: {sorted(unknown)}")
+        self._clock = clock
+        self._concerns = concerns
+        self._progress = progress
+        self._take = take
+        self.moved = clock.monotonic()
+
+    def scan(self) -> Scan:
+        values = [int(self._concerns[concern.name]()) for concern in CONCERNS]
+        values.append(int(self._clock.trusted()))
+        return Scan(DEVICE, 0, self._clock.monotonic(), tuple(values), bytes([Quality.GOOD] * len(values)))
+
+    def stalled(self) -> list[str]:
+        """Parts that have not moved within their limit."""
+        now = self._clock.monotonic()
+        return [name for name, (moved, limit_s) in self._progress.items() if now - moved() > limit_s]
+
+    async def run(self) -> None:
+        notify("READY=1")
+        at = self._clock.monotonic()
+        while True:
+            self.moved = self._clock.monotonic()
+            self._take(self.scan())
+            stalled = self.stalled()
+            notify(f"STATUS=stalled: {', '.join(stalled)}" if stalled else "WATCHDOG=1\nSTATUS=on watch")
+            at = max(at + PERIOD_S, self._clock.monotonic())
+            await self._clock.sleep_until(at)
+
+
+def notify(state: str) -> None:
+    """Tell the service manager (sd_notify(3)); silent where there is none."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        try:
+            channel.sendto(state.encode(), address)
+        except OSError:
+            return  # a service manager that is going away is no reason to stop watching
