@@ -1,0 +1,35 @@
+"""The ``gengfu`` command. `run` goes straight to the daemon; everything for people imports typer and rich lazily."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+USAGE = 2
+EX_CONFIG = 78
+
+
+def main() -> None:
+    """Entry point. The daemon must not pay for the command line (120 ms, 6 MiB), so `run` is told apart first."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["run"] and "--help" not in arguments and "-h" not in arguments:
+        if len(arguments) != 2:
+            sys.stderr.write("usage: gengfu run SITE.yaml\n用法：gengfu run 站点文件.yaml\n")
+            sys.exit(USAGE)
+        from gateway.app import run
+
+        sys.exit(run(Path(arguments[1])))
+    from gateway.commands import app
+
+    app(prog_name="gengfu")
+
+
+def control_socket(given: Path | None) -> Path:
+    """The control socket: given, $GENGFU_SOCKET, the installed one, or that of a demo running in this folder."""
+    candidates = [Path("/run/gengfu/control.sock"), Path("demo-run/run/control.sock")]
+    if given:
+        return given
+    if named := os.environ.get("GENGFU_SOCKET"):
+        return Path(named)
+    return next((path for path in candidates if path.exists()), candidates[0])

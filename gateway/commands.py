@@ -1,0 +1,248 @@
+"""The commands of ``gengfu`` for people: typer for the arguments, rich for the tables. The daemon never imports this."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli import EX_CONFIG, control_socket
+from gateway.control import ask
+from gateway.errors import ConfigError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Gengfu 更夫, the night watchman: reads the compound's sensors, raises alarms on the spot, tells the district.",
+)
+pki = typer.Typer(no_args_is_help=True, help="Test certificates 测试证书 (not for production 不得用于生产).")
+app.add_typer(pki, name="pki")
+out = Console()
+err = Console(stderr=True)
+
+Socket = Annotated[
+    Path | None, typer.Option("--socket", help="Control socket of the running gateway. 运行中网关的控制套接字")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON. 输出 JSON")]
+COLOURS = {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
+
+
+@app.command()
+def run(site: Annotated[Path, typer.Argument(help="Site file. 站点文件")]) -> None:
+    """Run the gateway. 运行网关"""
+    from gateway.app import run as daemon
+
+    raise typer.Exit(daemon(site))
+
+
+@app.command()
+def check(
+    site: Annotated[Path, typer.Argument(help="Site file. 站点文件")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a site file: every mistake at once, or what the site will do. 检查站点文件"""
+    from gateway import check as checking
+
+    try:
+        report = checking.check(site)
+    except ConfigError as error:
+        if as_json:
+            rows = [{"file": m.file, "line": m.line, "path": m.path, "en": m.en, "zh": m.zh} for m in error.mistakes]
+            print(json.dumps({"ok": False, "mistakes": rows}, ensure_ascii=False, indent=1))  # noqa: T201 - the output
+        else:
+            for mistake in error.mistakes:
+                err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
+            err.print(
+                f"{len(error.mistakes)} mistake(s); nothing was changed. 共 {len(error.mistakes)} 处错误，未作任何更改。"
+            )
+        raise typer.Exit(EX_CONFIG) from None
+    if as_json:
+        print(json.dumps(report.to_json(), ensure_ascii=False, indent=1))  # noqa: T201 - the output
+        return
+    for table in report.tables():
+        out.print(_table(table.title, table.columns, table.rows))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option("--for", help="Run without a terminal for so many seconds (at least 75). 运行秒数")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep logs, journal and database here. 保留数据的目录")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report (JSON) here. 报告文件")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG. 保存画面", hidden=True)] = None,
+) -> None:
+    """Run everything on simulated devices and play the story. 用模拟设备演示全部功能"""
+    from gateway.demo.play import demo as play
+
+    raise typer.Exit(play(seconds, keep, report, picture))
+
+
+@pki.command("init")
+def pki_init(
+    directory: Annotated[Path, typer.Argument(help="Where to put them. 目录")],
+    gateway: Annotated[str, typer.Option(help="Gateway id. 网关编号")] = "demo-01",
+    force: Annotated[bool, typer.Option(help="Overwrite what is there. 覆盖")] = False,
+) -> None:
+    """Make a TEST authority with certificates for broker, gateway and district. 生成测试证书"""
+    from gateway import pki as authority
+
+    try:
+        made = authority.init(directory, gateway=gateway, force=force)
+    except FileExistsError as error:
+        err.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    out.print(made, markup=False)
+
+
+@app.command()
+def status(socket: Socket = None, as_json: AsJson = False) -> None:
+    """How the gateway is: lines, devices, uplinks, disk. 网关状态"""
+    answer = _ask(socket, {"do": "status"}, as_json)
+    if answer is None:
+        return
+    out.print(
+        f"[bold]{answer['gateway']}[/]  up {answer['uptime_s']:.0f} s, clock {answer['clock']}, {answer['scans']} scans"
+    )
+    rows = [
+        (
+            d["id"],
+            d["bus"],
+            d["text"]["zh"],
+            d["place"]["zh"],
+            _quality(d["quality"]),
+            "simulated" if d["simulated"] else "",
+        )
+        for d in answer["devices"]
+    ]
+    out.print(_table("Devices 设备", ("device", "bus", "名称", "位置", "quality", ""), rows))
+    parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
+    out.print(_table("Parts 部件", ("part", "state"), parts))
+    for name, fault in answer["faults"].items():
+        out.print(f"[red]fault[/] {name}: {fault}")
+
+
+@app.command()
+def alarms(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Alarms that are not normal, and how far each has come. 当前报警"""
+    answer = _ask(socket, {"do": "alarms"}, as_json)
+    if answer is None:
+        return
+    if not answer["alarms"]:
+        out.print("no alarms 无报警")
+        return
+    out.print(alarm_table(answer["alarms"]))
+
+
+@app.command()
+def ack(
+    alarm: Annotated[str, typer.Argument(help="Alarm id. 报警编号")],
+    who: Annotated[str, typer.Option(help="Your name; it is recorded. 姓名（将被记录）")] = "",
+    why: Annotated[str, typer.Option(help="A note. 备注")] = "",
+    socket: Socket = None,
+) -> None:
+    """Acknowledge an alarm. 确认报警"""
+    _command("acknowledge", alarm, who, why, socket)
+
+
+@app.command()
+def reset(
+    alarm: Annotated[str, typer.Argument(help="Alarm id. 报警编号")],
+    who: Annotated[str, typer.Option(help="Your name; it is recorded. 姓名（将被记录）")] = "",
+    why: Annotated[str, typer.Option(help="A note. 备注")] = "",
+    socket: Socket = None,
+) -> None:
+    """Reset a latched alarm whose cause is gone. 复位已锁存的报警"""
+    _command("reset", alarm, who, why, socket)
+
+
+@app.command()
+def read(
+    device: Annotated[str, typer.Argument(help="Device id. 设备编号")],
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """The latest values of a device, each with its quality and age. 设备的最新数值"""
+    answer = _ask(socket, {"do": "read", "device": device}, as_json)
+    if answer is None:
+        return
+    rows = [
+        (
+            p["id"],
+            p["text"]["zh"],
+            p["text"]["en"],
+            value_text(p),
+            _quality(p["quality"]),
+            f"{p['age_s']} s" if p["age_s"] is not None else "-",
+        )
+        for p in answer["points"]
+    ]
+    out.print(_table(f"{device}", ("point", "名称", "name", "value", "quality", "age"), rows))
+
+
+def value_text(point: dict[str, Any]) -> str:
+    """A value with its unit; a dash where there is no usable one."""
+    value = point["value"]
+    if value is None:
+        return "-"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{text} {point['unit']}".strip()
+
+
+def alarm_table(rows: list[dict[str, Any]]) -> Table:
+    """Alarms as a table: gravest first, in both languages, with how far each has come."""
+    table = Table(title="Alarms 报警", title_justify="left")
+    for column in ("alarm", "what 内容", "since", "state", "reached"):
+        table.add_column(column)
+    for row in rows:
+        since = datetime.fromtimestamp(row["since"]).strftime("%H:%M:%S")
+        colour = COLOURS[row["severity"]]
+        what = f"{row['text']['zh']}\n[dim]{row['text']['en']}[/]"
+        table.add_row(f"[{colour}]{row['id']}[/]", what, since, row["state"], row["stage"])
+    return table
+
+
+def _quality(label: str) -> str:
+    return f"[green]{label}[/]" if label == "good" else f"[red]{label}[/]"
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _command(do: str, alarm: str, who: str, why: str, socket: Path | None) -> None:
+    answer = _ask(socket, {"do": do, "alarm": alarm, "who": who, "why": why}, as_json=False)
+    if answer:
+        out.print(f"done, recorded as 已记录：{answer['who']}", markup=False)
+
+
+def _ask(socket: Path | None, request: dict[str, Any], as_json: bool) -> dict[str, Any] | None:
+    """The gateway's answer; None when it was printed as JSON. Exits 1 with the reason when there is none."""
+    path = control_socket(socket)
+    try:
+        answer = ask(path, request)
+    except OSError as error:
+        err.print(
+            f"no gateway answers at {path} ({error.strerror or error}); is it running? --socket names another.",
+            markup=False,
+        )
+        err.print(f"{path} 无网关应答；是否在运行？可用 --socket 指定。", markup=False)
+        raise typer.Exit(1) from None
+    if not answer.pop("ok"):
+        err.print(f"{answer['en']} / {answer['zh']}", markup=False)
+        raise typer.Exit(1)
+    if as_json:
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1) + "\n")
+        return None
+    return answer

@@ -1,0 +1,191 @@
+"""From scans and commands to committed records: the one way that everything takes.
+
+    scan | command -> engine.step -> transitions + changed state -> alarm lane, at once -> announce
+                   -> report by exception -> burst -> packs -> telemetry lane, 30 ms after a burst's first scan
+
+Guarantees
+* A transition and the engine state that goes with it are one commit (law 4); it is announced once: by its commit, or
+  marked not durable when the disk takes over half a second or fails (law 5).
+* The engine's timers are woken here, also when every bus is dead.
+* Telemetry is committed at most once a second and never awaited; an alarm never waits for it.
+
+It knows nothing of buses, brokers or persons; it holds the latest scan of each group for those who look.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.clock import Clock, Timer
+from gateway.errors import StorageError
+from gateway.journal import Journal
+from gateway.model import Command, Draft, Record, Scan, Text, Transition
+from gateway.report import Reporter
+from gateway.restart import Guard
+from gateway.wire import alarm, pack, payloads
+from rules.engine import Engine, Step
+from rules.spec import AlarmSpec
+
+log = logging.getLogger(__name__)
+
+BURST_S = 0.03
+"""How long after a burst's first scan its telemetry is committed: what a kill can take."""
+PACK_BYTES = 16 * 1024
+STATE = "alarm/"
+"""Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the latest record of an alarm has come."""
+
+    record: Record
+    stage: str
+    """pending, announced (not durable), committed, broker, district"""
+
+
+class Pipeline:
+    """Owns the engine and the open burst."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        specs: Mapping[str, AlarmSpec],
+        reporter: Reporter,
+        layouts: Mapping[tuple[str, int], pack.Layout],
+        alarms: Journal,
+        telemetry: Journal,
+        clock: Clock,
+        guard: Guard,
+        *,
+        simulated: frozenset[str] = frozenset(),
+        commit_s: float = 1.0,
+    ) -> None:
+        """`simulated`: alarms that look at simulated devices; their records say so."""
+        self._engine = engine
+        self._specs = specs
+        self._reporter = reporter
+        self._layouts = layouts
+        self._alarms = alarms
+        self._telemetry = telemetry
+        self._clock = clock
+        self._guard = guard
+        self._simulated = simulated
+        self._commit_s = commit_s
+        self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
+        self._burst_timer: Timer | None = None
+        self._flushed = -commit_s
+        self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
+        self._wake: Timer | None = None
+        self._wake_at = float("inf")
+        self.latest: dict[tuple[str, int], Scan] = {}
+        self.progress: dict[str, Progress] = {}
+        self.scans = 0
+        self.moved = clock.monotonic()
+
+    def take(self, scan: Scan) -> None:
+        """A poll's result. Runs to the end without awaiting."""
+        self.scans += 1
+        self.latest[scan.device, scan.group] = scan
+        self._step(scan)
+        columns = self._reporter.columns(scan)
+        if columns is None or columns:
+            self._burst.append((self._layouts[scan.device, scan.group], scan, columns))
+            if self._burst_timer is None:
+                at = max(self._clock.monotonic() + BURST_S, self._flushed + self._commit_s)
+                self._burst_timer = self._clock.call_at(at, self.flush)
+
+    def command(self, command: Command) -> Text | None:
+        """A person's command; returns why it was refused, or None."""
+        step = self._step(command)
+        return step.refused if step else Text("内部错误，已记录", "internal error, logged")
+
+    def start(self) -> None:
+        """Arm the engine's first deadline."""
+        self._step(None)
+
+    def _step(self, event: Scan | Command | None) -> Step | None:
+        now = self._clock.monotonic()
+        self.moved = now
+        step = self._guard.call("rules", lambda: self._engine.step(event, now))
+        if step is None:
+            return None
+        drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
+        if isinstance(event, Command):
+            drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
+        if drafts or step.changed:
+            self._commit(drafts, step)
+        if step.deadline != self._wake_at:
+            self._arm(step.deadline)
+        return step
+
+    def _arm(self, deadline: float | None) -> None:
+        if self._wake:
+            self._wake.cancel()
+        self._wake_at = float("inf") if deadline is None else deadline
+        self._wake = None if deadline is None else self._clock.call_at(deadline, self._woken)
+
+    def _woken(self) -> None:
+        self._wake, self._wake_at = None, float("inf")
+        self._step(None)
+
+    def _body(self, transition: Transition) -> bytes:
+        return alarm.encode(transition, self._specs[transition.alarm], simulated=transition.alarm in self._simulated)
+
+    def _commit(self, drafts: list[Draft], step: Step) -> None:
+        transitions = step.transitions
+        state = {STATE + name: body for name, body in step.changed.items()}
+        records = self._alarms.commit(drafts, state, self._announce(transitions) if drafts else None)
+        for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
+            self.progress[transition.alarm] = Progress(record, "pending")
+
+    def _announce(self, transitions: tuple[Transition, ...]) -> Callable[[list[Record], StorageError | None], None]:
+        def announce(records: list[Record], error: StorageError | None) -> None:
+            stage = "announced" if error else "committed"
+            for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
+                self.reached(record, stage, transition.alarm)
+                log.warning(
+                    "alarm %s: %s -> %s%s",
+                    transition.alarm,
+                    transition.before,
+                    transition.after,
+                    f" (NOT DURABLE: {error})" if error else "",
+                )
+
+        return announce
+
+    def reached(self, record: Record, stage: str, name: str | None = None) -> None:
+        """A record of the alarm lane came one stage further; told by the journal and by the uplinks."""
+        for alarm_id in (name,) if name else tuple(self.progress):
+            progress = self.progress.get(alarm_id)
+            if progress and (progress.record.run, progress.record.sequence) == (record.run, record.sequence):
+                progress.stage = stage
+
+    def flush(self) -> None:
+        """Commit the open burst as packs of at most 16 KiB."""
+        if self._burst_timer:
+            self._burst_timer.cancel()
+        self._burst_timer = None
+        self._flushed = self._clock.monotonic()
+        burst, self._burst = self._burst, []
+        drafts: list[Draft] = []
+        state: dict[str, bytes | None] = {}
+        start = size = 0
+        for index, (layout, _, columns) in enumerate(burst):
+            entry = layout.size(columns)
+            if size and size + entry > PACK_BYTES:
+                drafts.append(_pack(burst[start:index]))
+                start, size = index, 0
+            size += entry
+            if layout.id not in self._known:
+                self._known.add(layout.id)
+                state[f"layout/{layout.id}"] = layout.to_json()
+        if burst:
+            drafts.append(_pack(burst[start:]))
+            self._telemetry.commit(drafts, state)
+
+
+def _pack(scans: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]]) -> Draft:
+    return Draft(payloads.PACK, scans[0][1].at, pack.encode(scans))
