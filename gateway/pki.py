@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.clock import SystemClock
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Text
 
@@ -35,14 +35,7 @@ NOTICE = Text(
 )
 ORGANIZATION = "Gengfu TEST 仅供测试 - not for production"
 VALID_DAYS = 366
-BROKER, DISTRICT, GATEWAY = "broker", "district", "gateway"
-
-
-class Existing(Enum):
-    """What to do with certificates that are already in the directory."""
-
-    REFUSE = "refuse"
-    REPLACE = "replace"
+AUTHORITY, BROKER, DISTRICT, GATEWAY = "ca", "broker", "district", "gateway"
 
 
 class Role(Enum):
@@ -60,34 +53,32 @@ class Pair:
     key: EllipticCurvePrivateKey
 
 
-def init(
-    directory: Path,
-    now: float,
-    gateways: Mapping[str, str] | None = None,
-    existing: Existing = Existing.REFUSE,
-) -> list[Path]:
-    """Make ``ca``, ``broker``, ``district`` and one client certificate a gateway (``.pem`` and ``.key`` each).
+def init(directory: Path, gateway: str = "demo-01", *, force: bool = False, now: float | None = None) -> str:
+    """Make ``ca``, ``broker``, ``district`` and ``gateway`` in `directory` (``.pem`` and ``.key`` each).
 
-    `gateways` maps a file's name to a gateway's id (the common name, which the broker takes as the user's name);
-    by default ``gateway.pem`` for ``demo-01``. `now` is wall time. Returns what was written.
-    Raises `ConfigError` when files are there already, or an id cannot be a common name.
+    `gateway` is the gateway's id: the common name, which the broker takes as the user's name. `now` is wall time.
+    Returns what to tell the person: the notice and the files. Raises `FileExistsError`, naming every file in the way,
+    unless `force`; `ConfigError` when the id cannot be a common name and a topic level.
     """
-    gateways = {GATEWAY: "demo-01"} if gateways is None else gateways
+    now = SystemClock().wall() if now is None else now
+    if not 1 <= len(gateway) <= 64 or set(gateway) & set("/+# ") or gateway in (BROKER, DISTRICT):
+        en, zh = f"{gateway!r} cannot be a gateway's name here", f"{gateway!r} 不能用作网关名称"
+        raise ConfigError([Mistake(str(directory), 1, "gateway", en, zh)])
+    there = [path for path in _files(directory) if path.exists()]
+    if there and not force:
+        raise FileExistsError(f"exists already / 文件已存在: {', '.join(map(str, there))}")
     authority = make_authority(now)
     pairs = {
-        "ca": authority,
+        AUTHORITY: authority,
         BROKER: issue(authority, BROKER, Role.SERVER, now, hosts=("localhost", "127.0.0.1")),
         DISTRICT: issue(authority, DISTRICT, Role.CLIENT, now),
+        GATEWAY: issue(authority, gateway, Role.CLIENT, now),
     }
-    if mistakes := _mistakes(directory, gateways, existing):
-        raise ConfigError(mistakes)
-    pairs |= {file: issue(authority, id_, Role.CLIENT, now) for file, id_ in gateways.items()}
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     written = [path for name, pair in pairs.items() for path in write(directory, name, pair)]
-    notice = directory / "NOT-FOR-PRODUCTION.txt"
-    notice.write_text(f"{NOTICE.zh}\n{NOTICE.en}\n", encoding="utf-8")
-    return [*written, notice]
+    (directory / "NOT-FOR-PRODUCTION.txt").write_text(f"{NOTICE.zh}\n{NOTICE.en}\n", encoding="utf-8")
+    return "\n".join([NOTICE.zh, NOTICE.en, *map(str, written)])
 
 
 def make_authority(now: float) -> Pair:
@@ -152,7 +143,7 @@ def write(directory: Path, name: str, pair: Pair) -> list[Path]:
     return [directory / file for file in files]
 
 
-def read(directory: Path, name: str = "ca") -> Pair:
+def read(directory: Path, name: str = AUTHORITY) -> Pair:
     """What `write` wrote, to issue further certificates from the same test authority."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -164,21 +155,9 @@ def read(directory: Path, name: str = "ca") -> Pair:
     return Pair(x509.load_pem_x509_certificate((directory / f"{name}.pem").read_bytes()), key)
 
 
-def _mistakes(directory: Path, gateways: Mapping[str, str], existing: Existing) -> list[Mistake]:
-    names = ["ca", BROKER, DISTRICT, *gateways]
-    wrong = [
-        Mistake(str(directory), 1, file, f"{id_!r} cannot be a gateway's name here", f"{id_!r} 不能用作网关名称")
-        for file, id_ in gateways.items()
-        if not 1 <= len(id_) <= 64 or set(id_) & set("/+# ") or id_ in (BROKER, DISTRICT) or Path(file).name != file
-    ]
-    if existing is Existing.REPLACE:
-        return wrong
-    return wrong + [
-        Mistake(str(path), 1, "", "exists already; it is replaced only when asked to", "文件已存在；未经要求不会覆盖")
-        for name in names
-        for path in (directory / f"{name}.pem", directory / f"{name}.key")
-        if path.exists()
-    ]
+def _files(directory: Path) -> list[Path]:
+    names = (AUTHORITY, BROKER, DISTRICT, GATEWAY)
+    return [directory / f"{name}.{suffix}" for name in names for suffix in ("pem", "key")]
 
 
 def _subject(name: str) -> x509.Name:

@@ -16,7 +16,7 @@ from gateway.errors import ConfigError
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pki") / "pki"
-    pki.init(directory, time.time())
+    pki.init(directory)
     return directory
 
 
@@ -93,16 +93,16 @@ def test_keys_are_private_and_files_say_what_they_are(made):
 
 
 def test_nothing_is_overwritten_unless_asked(tmp_path):
-    """Every file in the way is named; afterwards all is as before. With REPLACE there is a new authority."""
-    pki.init(tmp_path, time.time())
+    """Every file in the way is named; afterwards all is as before. With force there is a new authority."""
+    pki.init(tmp_path)
     before = (tmp_path / "ca.pem").read_bytes()
     (tmp_path / "district.key").unlink()
-    with pytest.raises(ConfigError) as refusal:
-        pki.init(tmp_path, time.time())
-    assert len(refusal.value.mistakes) == 7
+    with pytest.raises(FileExistsError) as refusal:
+        pki.init(tmp_path)
+    assert str(refusal.value).count(str(tmp_path)) == 7
     assert (tmp_path / "ca.pem").read_bytes() == before
     assert not (tmp_path / "district.key").exists()
-    pki.init(tmp_path, time.time(), existing=pki.Existing.REPLACE)
+    assert pki.NOTICE.zh in pki.init(tmp_path, force=True)
     assert (tmp_path / "ca.pem").read_bytes() != before
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path):
 def test_names_that_break_topics_or_pose_as_others_are_refused(tmp_path, bad):
     """A gateway's name becomes a topic level and the broker's user name."""
     with pytest.raises(ConfigError):
-        pki.init(tmp_path / "new", time.time(), {"gateway": bad})
+        pki.init(tmp_path / "new", bad)
     assert not (tmp_path / "new").exists()
 
 
@@ -126,7 +126,7 @@ def test_a_foreign_key_type_is_refused_with_its_file(tmp_path):
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    pki.init(tmp_path, time.time())
+    pki.init(tmp_path)
     key = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
