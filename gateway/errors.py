@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.model import Quality
+from gateway.model import Quality, Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,14 @@ class BusError(Exception):
     """A device gave no value: no reply, a frame that cannot be trusted, or a refusal.
 
     Reaction: the poller turns it into a scan whose points are all BAD with `quality`; that device alone backs off.
+    When some of the group had been read before the failure, `scan` holds it, with the rest BAD: the poller takes that
+    in place of all BAD, so that a fire bit is not lost because a counter behind it could not be read.
     """
 
     def __init__(self, quality: Quality, message: str) -> None:
         super().__init__(message)
         self.quality = quality
+        self.scan: Scan | None = None
 
 
 class DeliveryError(Exception):

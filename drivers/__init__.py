@@ -1,0 +1,17 @@
+"""Drivers: pure code that turns bytes into samples. `contract` says what a driver is; this table names them.
+
+Templates name a driver by its key here. A new protocol is one module and one line.
+"""
+
+from __future__ import annotations
+
+from drivers.bwm826 import BWM826
+from drivers.contract import Driver
+from drivers.meokon import MEOKON
+from drivers.modbus import MODBUS
+
+DRIVERS: dict[str, Driver] = {
+    "modbus": MODBUS,
+    "bwm826": BWM826,
+    "meokon": MEOKON,
+}
