@@ -1,0 +1,107 @@
+"""The control socket against real Unix sockets: what a person can ask, and what a hostile neighbour cannot."""
+
+import asyncio
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.clock import SystemClock
+from gateway.control import LINE_BYTES, Control, Refused, ask
+from gateway.model import Action, Text
+from gateway.restart import Guard
+
+
+def control(path="/nowhere", commands=None, refusal=None, views=None):
+    seen = commands if commands is not None else []
+
+    def command(order):
+        seen.append(order)
+        return refusal
+
+    return Control(path, views or {"status": lambda _: {"up": 1}}, command, SystemClock(), Guard())
+
+
+@pytest.fixture
+async def served(tmp_path):
+    commands = []
+    path = tmp_path / "run" / "control.sock"
+    task = asyncio.create_task(control(path, commands).run())
+    while not path.exists():  # noqa: ASYNC110 - the server tells nobody when it is there
+        await asyncio.sleep(0)
+    yield path, commands
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_status_is_answered(served):
+    path, _ = served
+    assert await asyncio.to_thread(ask, path, {"do": "status"}) == {"ok": True, "up": 1}
+
+
+async def test_the_socket_is_closed_to_others(served):
+    """Owner and group only."""
+    path, _ = served
+    assert os.stat(path).st_mode & 0o007 == 0
+
+
+async def test_a_command_records_the_person_and_the_user_behind_the_socket(served):
+    """A name can be invented, the kernel's user id cannot."""
+    path, commands = served
+    answer = await asyncio.to_thread(
+        ask, path, {"do": "acknowledge", "alarm": "fire-1203", "who": "王师傅", "why": "on my way"}
+    )
+    assert answer["ok"]
+    (command,) = commands
+    assert (command.action, command.alarm, command.why) == (Action.ACKNOWLEDGE, "fire-1203", "on my way")
+    assert command.who.startswith("王师傅 (")
+    assert f"uid {os.getuid()}" in command.who
+
+
+async def test_an_endless_line_ends_the_connection_and_nothing_else(served):
+    path, _ = served
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"x" * (LINE_BYTES * 3))
+    assert await reader.read() == b""
+    writer.close()
+    assert (await asyncio.to_thread(ask, path, {"do": "status"}))["ok"]
+
+
+def test_a_refused_command_says_why_in_both_languages():
+    it = control(refusal=Text("没有这个报警", "no such alarm"))
+    answer = it.answer(b'{"do": "reset", "alarm": "x"}', "uid 1")
+    assert answer == {"ok": False, "zh": "没有这个报警", "en": "no such alarm"}
+
+
+def test_a_view_may_refuse():
+    def view(_):
+        raise Refused(Text("无", "none"))
+
+    assert control(views={"read": view}).answer(b'{"do": "read"}', "") == {"ok": False, "zh": "无", "en": "none"}
+
+
+def test_a_bug_in_a_view_is_answered_and_noted():
+    guard_seen = control(views={"status": lambda _: 1 / 0})
+    answer = guard_seen.answer(b'{"do": "status"}', "")
+    assert not answer["ok"]
+    assert "internal" in answer["en"]
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"nonsense", b'{"do": "rm -rf"}', b'{"do": null}', b"[" * 60_000])
+def test_nonsense_is_refused_with_words(line):
+    answer = control().answer(line, "")
+    assert not answer["ok"]
+    assert answer["zh"]
+    assert answer["en"]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(lambda x: json.dumps(x).encode())
+)
+def test_no_line_raises(line):
+    """Whatever comes over the socket, an answer goes back."""
+    assert isinstance(control().answer(line, "")["ok"], bool)

@@ -1,0 +1,132 @@
+"""Bugs are caught by name, logged once, and children come back."""
+
+import asyncio
+import logging
+
+import pytest
+
+from gateway.errors import BusError
+from gateway.model import Quality
+from gateway.restart import LIMIT, GaveUp, Guard
+
+
+class LoopClock:
+    """The running loop's time; virtual under looptime."""
+
+    boot = "0" * 32
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+    async def sleep_until(self, at):
+        await asyncio.sleep(max(0.0, at - self.monotonic()))
+
+
+def broken():
+    raise KeyError("bug")
+
+
+def test_a_bug_yields_nothing_and_is_logged_once_until_it_works_again(caplog):
+    """Edges only: a rule that fails a thousand times a second writes one traceback."""
+    guard = Guard()
+    with caplog.at_level(logging.WARNING):
+        assert [guard.call("rule x", broken) for _ in range(5)] == [None] * 5
+        assert guard.faults == {"rule x": "KeyError: 'bug'"}
+        assert guard.call("rule x", lambda: 7) == 7
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert guard.faults == {}
+    assert guard.caught == 5
+
+
+def test_expected_errors_pass_the_guard():
+    """BusError is the poller's business, not a bug."""
+
+    def refuse():
+        raise BusError(Quality.REFUSED, "exception 4")
+
+    guard = Guard()
+    with pytest.raises(BusError):
+        guard.call("poll", refuse)
+    assert guard.faults == {}
+
+
+async def test_an_awaited_bug_is_caught_like_a_called_one():
+    async def fall():
+        broken()
+
+    async def refuse():
+        raise BusError(Quality.REFUSED, "exception 4")
+
+    async def work():
+        return 3
+
+    guard = Guard()
+    assert await guard.wait("poll", fall()) is None
+    assert "poll" in guard.faults
+    with pytest.raises(BusError):
+        await guard.wait("poll", refuse())
+    assert await guard.wait("poll", work()) == 3
+    assert guard.faults == {}
+
+
+async def test_cancellation_is_not_a_bug():
+    guard = Guard()
+    task = asyncio.create_task(guard.wait("poll", asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert guard.faults == {}
+
+
+@pytest.mark.looptime
+async def test_a_child_that_ends_is_started_again():
+    """Ending is as wrong as raising: both come back, with a pause."""
+    starts = []
+
+    async def child():
+        starts.append(asyncio.get_running_loop().time())
+        if len(starts) == 3:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(Guard().keep("child", child, LoopClock()))
+    await asyncio.sleep(10)
+    assert len(starts) == 3
+    assert starts[1] - starts[0] < starts[2] - starts[1]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.looptime
+async def test_a_child_that_falls_again_and_again_ends_the_process():
+    """Too often is for the service manager; a child that falls once an hour is kept for ever."""
+    falls = 0
+
+    async def child():
+        nonlocal falls
+        falls += 1
+        broken()
+
+    with pytest.raises(GaveUp, match="child fell"):
+        await Guard().keep("child", child, LoopClock())
+    assert falls == LIMIT
+
+
+@pytest.mark.looptime
+async def test_a_child_that_falls_rarely_is_kept():
+    falls = 0
+
+    async def child():
+        nonlocal falls
+        falls += 1
+        await asyncio.sleep(30)
+        broken()
+
+    task = asyncio.create_task(Guard().keep("child", child, LoopClock()))
+    await asyncio.sleep(30 * 3 * LIMIT)
+    assert falls > LIMIT
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
