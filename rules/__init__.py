@@ -1,0 +1,16 @@
+"""Rules: samples -> transitions. Pure: no clock, no I/O; time comes in as an argument.
+
+The map, from the inside out:
+
+| module         | what it is                                                                             |
+|----------------|----------------------------------------------------------------------------------------|
+| `spec`         | what a rule is: frozen descriptions, as the site file states them                      |
+| `truth`        | the five values a condition can have, and what each may do                             |
+| `measure`      | one value -> truth: level with hysteresis, equality, bit, rate                         |
+| `condition`    | a rule's tree of comparisons, kept up to date scan by scan                             |
+| `timing`       | on-delay and off-delay: from a condition to "active" or "not active"                   |
+| `lifecycle`    | the standard's table of states and events, and its picture                             |
+| `alarm`        | one alarm: condition + timing + life cycle, and what of it survives a restart          |
+| `engine`       | all alarms of a site: which scan concerns whom, who is due when, commands              |
+| `texts`        | what a person reads: the alarm with its place, why a command was refused               |
+"""

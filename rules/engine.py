@@ -1,0 +1,222 @@
+"""All alarms of a site. `step` is told what happened and when, and says what follows from it.
+
+Guarantees
+* Synchronous and pure: no clock, no I/O. The answer depends only on what was stepped in, not on how often it was asked in
+  between: deadlines that lie before an event are worked off first, in their order and at their own times.
+* A scan touches only the alarms that look at its (device, group). Who is due next is kept in a heap; silence moves its
+  own deadline without touching it.
+* Never raises on a scan: an unknown group is ignored, a scan of the wrong shape counts as all BAD, a value of the wrong
+  kind is unknown, a time that runs backwards stands still.
+* `Step.changed` is what must be committed with the transitions; all deltas laid over each other equal `save`. Deltas without a
+  transition (memory of hysteresis, of a running delay, of "k of n") may be committed late: losing one loses no alarm.
+
+After a start: ``Engine(...)``, ``restore`` if there is something, then ``step(None, now)`` for the first deadline. Its
+`changed` holds the restored states on this boot's clock, and None for those that could not be used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush, heapreplace
+from typing import NamedTuple
+
+from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Text, Transition
+from rules.alarm import Alarm
+from rules.condition import Key, Points
+from rules.leaf import Leaf
+from rules.spec import AlarmSpec
+from rules.texts import message, unknown_alarm
+
+
+class Step(NamedTuple):
+    """What followed."""
+
+    transitions: tuple[Transition, ...]
+    deadline: float | None
+    """Step again (with None) at this monotonic time at the latest."""
+    changed: dict[str, bytes | None]
+    """By alarm id: what must survive a restart; None when nothing must any more."""
+    refused: Text | None = None
+    """Why a command was not followed."""
+
+
+class Standing(NamedTuple):
+    """One alarm as the console shows it."""
+
+    spec: AlarmSpec
+    text: Text
+    """With its place."""
+    state: State
+    since: float | None
+    """Monotonic time at which it last became active; None in NORMAL."""
+    truth: int
+    """The condition now, before its delays: `rules.truth`, FALSE (0) to TRUE (4)."""
+    evidence: Sample | Deadline | Command | None
+    """The cause of the last transition; None if there was none since the start."""
+
+
+class _Watch(NamedTuple):
+    """What a scan of one group concerns."""
+
+    points: int
+    alarms: tuple[tuple[Alarm, tuple[Leaf, ...]], ...]
+
+
+class Engine:
+    def __init__(self, alarms: Sequence[AlarmSpec], groups: Mapping[Key, tuple[str, ...]], now: float) -> None:
+        """`groups`: (device, group) -> point ids in scan order. ValueError names each alarm that cannot be evaluated."""
+        points = Points(groups)
+        self._now = now
+        self._alarms: list[Alarm] = []
+        mistakes = []
+        for order, spec in enumerate(alarms):
+            try:
+                self._alarms.append(Alarm(spec, order, points, now))
+            except ValueError as mistake:
+                mistakes.append(f"{spec.id}: {mistake}")
+        self._by_id = {alarm.spec.id: alarm for alarm in self._alarms}
+        if len(self._by_id) < len(self._alarms):
+            mistakes.append("two alarms have the same id")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        self._watches = self._index(groups)
+        self._changed: dict[str, bytes | None] = {}
+        self._transitions: list[Transition] = []
+        self._queue: list[tuple[float, int]] = []
+        for alarm in self._alarms:
+            self._enqueue(alarm)
+
+    def _index(self, groups: Mapping[Key, tuple[str, ...]]) -> dict[Key, _Watch]:
+        leaves: dict[Key, dict[int, list[Leaf]]] = {key: {} for key in groups}
+        for alarm in self._alarms:
+            for key, leaf in alarm.condition.leaves:
+                leaves[key].setdefault(alarm.order, []).append(leaf)
+        return {
+            key: _Watch(
+                len(names), tuple((self._alarms[order], tuple(watching)) for order, watching in leaves[key].items())
+            )
+            for key, names in groups.items()
+        }
+
+    def step(self, event: Scan | Command | None, now: float) -> Step:
+        """`event` happened (None: nothing but time), and it is `now`. A scan counts from its own `at`."""
+        if not now > self._now:
+            now = self._now
+        refused = None
+        if event is None:
+            pass
+        elif isinstance(event, Scan):
+            self._take(event, now)
+        else:
+            self._expire(now)
+            refused = self._obey(event, now)
+        self._expire(now)
+        self._now = now
+        deadline = self._next()
+        step = Step(tuple(self._transitions), None if deadline == math.inf else deadline, self._changed, refused)
+        self._transitions = []
+        self._changed = {}
+        return step
+
+    def restore(self, saved: Mapping[str, bytes], shift_s: float) -> list[str]:
+        """Be as the saved states say, their times moved by `shift_s`. Returns the ids of those that could not be used:
+        unreadable, or of no alarm of this site. Before the first step."""
+        unusable = []
+        for name, state in saved.items():
+            alarm = self._by_id.get(name)
+            if alarm is None:
+                unusable.append(name)
+                self._changed[name] = None
+                continue
+            if not alarm.restore(state, shift_s, self._now):
+                unusable.append(name)
+            alarm.saved = state
+            self._note(alarm)
+            self._enqueue(alarm)
+        return unusable
+
+    def save(self) -> dict[str, bytes]:
+        """All that must survive a restart."""
+        encoded = ((alarm.spec.id, alarm.encode()) for alarm in self._alarms)
+        return {name: state for name, state in encoded if state is not None}
+
+    def alarms(self) -> dict[str, Standing]:
+        """How all alarms stand, in the site's order."""
+        return {
+            alarm.spec.id: Standing(alarm.spec, message(alarm.spec), alarm.state, alarm.since, alarm.truth, alarm.cause)
+            for alarm in self._alarms
+        }
+
+    def _take(self, scan: Scan, now: float) -> None:
+        at = scan.at if self._now < scan.at < now else self._now if scan.at <= self._now else now
+        self._expire(at)
+        self._now = at
+        watch = self._watches.get((scan.device, scan.group))
+        if watch is None:
+            return
+        if len(scan.values) != watch.points or len(scan.qualities) != watch.points:
+            bad = bytes([Quality.DRIVER_FAULT]) * watch.points
+            scan = Scan(scan.device, scan.group, scan.at, (None,) * watch.points, bad)
+        for alarm, leaves in watch.alarms:
+            moved = False
+            for leaf in leaves:
+                if leaf.take(scan, at):
+                    moved = True
+            if moved:
+                self._settle(alarm, alarm.judge(at, scan))
+
+    def _obey(self, command: Command, at: float) -> Text | None:
+        alarm = self._by_id.get(command.alarm)
+        if alarm is None:
+            return unknown_alarm(command.alarm)
+        answer = alarm.obey(command, at)
+        if isinstance(answer, Text):
+            return answer
+        self._settle(alarm, answer)
+        return None
+
+    def _expire(self, until: float) -> None:
+        """Work off the deadlines up to and with `until`."""
+        while (due := self._next()) <= until:
+            alarm = self._alarms[heappop(self._queue)[1]]
+            alarm.queued = math.inf
+            self._now = max(due, self._now)
+            self._settle(alarm, alarm.wake(self._now))
+
+    def _settle(self, alarm: Alarm, transition: Transition | None) -> None:
+        """An alarm was looked at: note what came of it."""
+        if transition is not None:
+            self._transitions.append(transition)
+        self._note(alarm)
+        self._enqueue(alarm)
+
+    def _note(self, alarm: Alarm) -> None:
+        state = alarm.encode()
+        if state != alarm.saved:
+            alarm.saved = self._changed[alarm.spec.id] = state
+
+    def _enqueue(self, alarm: Alarm) -> None:
+        due = alarm.due
+        if due < alarm.queued:
+            alarm.queued = due
+            heappush(self._queue, (due, alarm.order))
+
+    def _next(self) -> float:
+        """The earliest deadline. An entry whose alarm was queued earlier is left over; one whose alarm has become due
+        later moves to its place: a heap is only put right where somebody looks at it."""
+        queue = self._queue
+        while queue:
+            time, order = queue[0]
+            alarm = self._alarms[order]
+            due = alarm.due
+            if time == due == alarm.queued:
+                return due
+            if time != alarm.queued or due == math.inf:
+                heappop(queue)
+                if time == alarm.queued:
+                    alarm.queued = math.inf
+            else:
+                alarm.queued = due
+                heapreplace(queue, (due, order))
+        return math.inf

@@ -1,0 +1,128 @@
+"""The life of an alarm as a table: ISA-18.2 / IEC 62682 states A to I (standards.md 6.1). An illegal move is a missing cell.
+
+The table says where an event leads; who may cause it, and when, is said elsewhere: `rules.timing` decides that a
+condition is present, `rules.alarm` which commands a person may give. Shelving (G), suppression by design (H) and taking
+out of service (I) hide an alarm from people but never from evaluation or the record; the site cannot cause them yet,
+and the rows are here so that what is saved today can be read then. "Present" at their end is the condition after its
+delays: an unknown keeps what was.
+
+``python -m rules.lifecycle`` prints docs/alarm-states.md; the document is this table and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+
+from gateway.model import State, Text
+
+
+class Event(StrEnum):
+    RAISE = "raise"
+    """The condition is present (after the on-delay)."""
+    CLEAR = "clear"
+    """The condition is over (after the off-delay); the alarm does not latch."""
+    LATCH = "latch"
+    """The condition is over (after the off-delay); the alarm latches."""
+    ACKNOWLEDGE = "acknowledge"
+    RESET = "reset"
+    REALARM = "realarm"
+    """Call again: by a timer, or because it became worse."""
+    SHELVE = "shelve"
+    SUPPRESS = "suppress"
+    TAKE_OUT = "take_out"
+    END_PRESENT = "end_present"
+    """Shelving, suppression or service ends while the condition is present."""
+    END_OVER = "end_over"
+    """Shelving, suppression or service ends while the condition is not present."""
+
+
+A, B, C = State.NORMAL, State.UNACKNOWLEDGED, State.ACKNOWLEDGED
+D, E, F = State.RETURNED, State.LATCHED_UNACKNOWLEDGED, State.LATCHED_ACKNOWLEDGED
+G, H, I = State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE  # noqa: E741  # the standard's letter
+
+ACTIVE = frozenset({B, C})
+"""The condition is present."""
+ASIDE = frozenset({G, H, I})
+"""Hidden from people; the state itself does not say whether the condition is present."""
+
+TABLE: dict[tuple[State, Event], State] = {
+    (A, Event.RAISE): B,
+    (B, Event.ACKNOWLEDGE): C,
+    (B, Event.CLEAR): D,
+    (B, Event.LATCH): E,
+    (C, Event.CLEAR): A,
+    (C, Event.LATCH): F,
+    (C, Event.REALARM): B,
+    (D, Event.ACKNOWLEDGE): A,
+    (D, Event.RAISE): B,
+    (E, Event.ACKNOWLEDGE): F,
+    (E, Event.RAISE): B,
+    (E, Event.RESET): D,
+    (F, Event.RESET): A,
+    (F, Event.RAISE): B,
+    **{(state, Event.SHELVE): G for state in State if state != G},
+    **{(state, Event.SUPPRESS): H for state in State if state != H},
+    **{(state, Event.TAKE_OUT): I for state in State if state != I},
+    **{(state, Event.END_PRESENT): B for state in (G, H, I)},
+    **{(state, Event.END_OVER): A for state in (G, H, I)},
+}
+
+_STATES = {
+    A: Text("正常", "normal"),
+    B: Text("报警，未确认", "active, unacknowledged"),
+    C: Text("报警，已确认", "active, acknowledged"),
+    D: Text("已恢复，未确认", "returned, unacknowledged"),
+    E: Text("锁存，未确认", "latched, unacknowledged"),
+    F: Text("锁存，已确认", "latched, acknowledged"),
+    G: Text("搁置", "shelved"),
+    H: Text("按设计抑制", "suppressed by design"),
+    I: Text("停用", "out of service"),
+}
+
+_EVENTS = {
+    Event.RAISE: Text("条件成立（延时后）", "condition present (after the on-delay)"),
+    Event.CLEAR: Text("条件消除（延时后，不锁存）", "condition over (after the off-delay), not latching"),
+    Event.LATCH: Text("条件消除（延时后，锁存）", "condition over (after the off-delay), latching"),
+    Event.ACKNOWLEDGE: Text("确认", "acknowledged by a person"),
+    Event.RESET: Text("复位", "reset by a person"),
+    Event.REALARM: Text("再次报警", "calls again"),
+    Event.SHELVE: Text("搁置", "shelved by a person, for a time"),
+    Event.SUPPRESS: Text("按设计抑制", "suppressed by logic"),
+    Event.TAKE_OUT: Text("停用", "taken out of service under a permit"),
+    Event.END_PRESENT: Text("结束，条件成立", "ended, condition present"),
+    Event.END_OVER: Text("结束，条件已消除", "ended, condition over"),
+}
+
+_LETTERS = dict(zip(State, "ABCDEFGHI", strict=True))
+
+_HEAD = """\
+# The states of an alarm 报警的状态
+
+Generated from `rules/lifecycle.py` by `python -m rules.lifecycle`; do not edit. The letters are those of ISA-18.2 / IEC 62682.
+What has no arrow cannot happen: a command that finds none is refused, with the reason. Any state can be shelved,
+suppressed or taken out of service; these arrows are only in the table below. This release reads those three states and ends them.
+"""
+
+
+def diagram() -> str:
+    """The table as Markdown: a Mermaid state diagram, then every cell."""
+    picture = ["```mermaid", "stateDiagram-v2", "    [*] --> A"]
+    picture += [f"    {_LETTERS[state]}: {_LETTERS[state]} {text.en}" for state, text in _STATES.items()]
+    picture += [
+        f"    {_LETTERS[before]} --> {_LETTERS[after]}: {event}"
+        for (before, event), after in TABLE.items()
+        if after not in ASIDE
+    ]
+    states = ["| | state | 状态 | in messages |", "|---|---|---|---|"]
+    states += [f"| {_LETTERS[state]} | {text.en} | {text.zh} | `{state}` |" for state, text in _STATES.items()]
+    cells = ["| from | event | 事件 | to |", "|---|---|---|---|"]
+    cells += [
+        f"| {_LETTERS[before]} | {_EVENTS[event].en} | {_EVENTS[event].zh} | {_LETTERS[after]} |"
+        for (before, event), after in TABLE.items()
+    ]
+    return "\n".join([_HEAD, *picture, "```", "", *states, "", *cells, ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(diagram())
