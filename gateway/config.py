@@ -1,0 +1,212 @@
+"""The site file: YAML -> `Site`, or every mistake in it at once (laws 8 and 9).
+
+Guarantees
+* `load` gives a whole, valid `Site` or raises one `ConfigError` with all mistakes of the site file and of the templates
+  it uses, each with file, line and dotted path, in Chinese and English. Whatever the file is, nothing else escapes.
+* Relative paths are relative to the site file's directory. Booleans are 0 and 1, labels are their numbers.
+* One cause, one mistake: a device whose own description is wrong causes no mistakes in the alarms that use it.
+* Certificates and keys are not looked at by `load`: a bad key stops that uplink alone (law 8), see `uplink_mistakes`.
+
+It does not watch the file, create directories or open anything but the site file and its templates.
+"""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import drivers as drivers_package
+from drivers import DRIVERS
+from drivers.contract import Driver
+from gateway import site_reference, site_rules
+from gateway.errors import ConfigError, Mistake
+from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, ReportSpec, Text, UplinkSpec
+from gateway.site_devices import DeviceReader, declared, items, read_buses, unique
+from gateway.site_schema import (
+    AlarmShape,
+    GatewayShape,
+    JournalShape,
+    ReportShape,
+    Shape,
+    SiteFrame,
+    UplinkShape,
+    WhenShape,
+)
+from gateway.site_template import Templates
+from gateway.site_words import validate
+from gateway.yaml_lines import Document, dotted, read, unreadable
+from rules.spec import AlarmSpec
+
+S = TypeVar("S", bound=Shape)
+
+TEMPLATES = Path(drivers_package.__file__).parent / "templates"
+MIB = 1024 * 1024
+LONGEST_SOCKET_BYTES = 107
+"""sockaddr_un of Linux (unix(7))."""
+
+reference = site_reference.reference
+json_schema = site_reference.json_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site that can run."""
+
+    gateway: GatewaySpec
+    buses: tuple[BusSpec, ...]
+    devices: tuple[Device, ...]
+    alarms: tuple[AlarmSpec, ...]
+    """Those of the file, then ``<device>/silent`` for each device."""
+    uplinks: tuple[UplinkSpec, ...]
+    journal: JournalSpec
+    report: ReportSpec
+    source: Path
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Dotted path -> line in `source`, of the uplinks."""
+
+
+def load(path: Path, templates: Path | None = None, drivers: Mapping[str, Driver] = DRIVERS) -> Site:
+    """Read a site file. Raises `ConfigError` with every mistake."""
+    document = read(path)
+    known = Templates(templates or TEMPLATES, drivers)
+    site = _site(document, path, known, drivers)
+    mistakes = document.mistakes + known.mistakes
+    if mistakes or site is None:
+        raise ConfigError(sorted(mistakes, key=lambda one: (one.file != document.file, one.file, one.line)))
+    return site
+
+
+def uplink_mistakes(site: Site) -> list[Mistake]:
+    """What is wrong with the certificates and keys of the uplinks. `check` refuses the file for it; a gateway that
+    starts refuses that uplink alone, since local alarms must not depend on it (law 8)."""
+    mistakes = []
+    for index, uplink in enumerate(site.uplinks):
+        for key, text in _certificates(uplink):
+            path = f"uplinks[{index}].{key}"
+            line = site.lines.get(path, site.lines.get(f"uplinks[{index}]", 1))
+            mistakes.append(Mistake(str(site.source), line, path, text.en, text.zh))
+    return mistakes
+
+
+def _site(document: Document, path: Path, templates: Templates, drivers: Mapping[str, Driver]) -> Site | None:
+    root = path.parent
+    validate(SiteFrame, document.value, document, ())
+    gateway = _section(GatewayShape, "gateway", document)
+    journal = _section(JournalShape, "journal", document)
+    report = _section(ReportShape, "report", document)
+    buses = read_buses(document, root)
+    reader = DeviceReader(document, buses, templates, drivers)
+    reader.read()
+    alarms = _alarms(document, site_rules.Field(reader.devices, buses, reader.unclear))
+    uplinks = _uplinks(document, root)
+    socket = str(root / gateway.control_socket) if gateway is not None else ""
+    if len(socket.encode()) > LONGEST_SOCKET_BYTES:
+        text = Text(
+            f"套接字的完整路径超过 {LONGEST_SOCKET_BYTES} 字节",
+            f"the whole path of a socket is at most {LONGEST_SOCKET_BYTES} bytes",
+        )
+        document.complain(("gateway", "control_socket"), text)
+    if document.mistakes or templates.mistakes or gateway is None or journal is None or report is None:
+        return None
+    return Site(
+        GatewaySpec(gateway.id, site_rules.place(gateway.place), socket),
+        tuple(buses.values()),
+        tuple(reader.devices.values()),
+        alarms,
+        uplinks,
+        JournalSpec(
+            str(root / journal.directory),
+            journal.alarm_quota_mib * MIB,
+            journal.telemetry_quota_mib * MIB,
+            journal.telemetry_commit_s,
+        ),
+        ReportSpec(report.by_exception),
+        path,
+        {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
+    )
+
+
+def _section(shape: type[S], name: str, document: Document) -> S | None:
+    """A section that is a mapping; one that may be left out has defaults for all its keys."""
+    value = document.value if isinstance(document.value, dict) else {}
+    if name not in value:
+        return None if shape is GatewayShape else shape()
+    return validate(shape, value[name], document, (name,))
+
+
+def _alarms(document: Document, field: site_rules.Field) -> tuple[AlarmSpec, ...]:
+    unique(document, "alarms")
+    certain = declared(document, "devices") is not None
+    alarms = []
+    for keys, item in items(document, "alarms"):
+        shape = validate(AlarmShape, item, document, keys)
+        if shape is not None:
+            given: WhenShape | None = shape.when
+        else:  # its condition may be right although the rest is not
+            given = validate(WhenShape, item.get("when"), Document(""), ()) if isinstance(item, dict) else None
+        if given is None or not certain:
+            continue
+        when = site_rules.condition(given, field, document, (*keys, "when"))
+        if shape is not None and when is not None:
+            alarms.append(site_rules.alarm(shape, when, field, document, keys))
+    return (*alarms, *(site_rules.silent(device, field) for device in field.devices.values()))
+
+
+def _uplinks(document: Document, root: Path) -> tuple[UplinkSpec, ...]:
+    unique(document, "uplinks")
+    shapes = [validate(UplinkShape, item, document, keys) for keys, item in items(document, "uplinks")]
+    return tuple(
+        UplinkSpec(
+            shape.id,
+            shape.host,
+            shape.port,
+            str(root / shape.ca),
+            str(root / shape.certificate),
+            str(root / shape.key),
+            shape.server_name,
+            shape.receipts == "district",
+            shape.keepalive_s,
+            shape.window,
+        )
+        for shape in shapes
+        if shape is not None
+    )
+
+
+def _certificates(uplink: UplinkSpec) -> list[tuple[str, Text]]:
+    found = []
+    for key in ("ca", "certificate", "key"):
+        path = Path(getattr(uplink, key))
+        try:
+            mode = path.stat().st_mode
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            why = unreadable(error)
+            found.append((key, Text(f"{path}：{why.zh}", f"{path}: {why.en}")))
+            continue
+        if key == "key" and stat.S_IMODE(mode) & 0o077:
+            text = Text(
+                f"私钥可被其他用户访问（{stat.S_IMODE(mode):04o}）；请 chmod 600",
+                f"others have access to the private key ({stat.S_IMODE(mode):04o}); chmod 600",
+            )
+            found.append((key, text))
+    return found or _unusable(uplink)
+
+
+def _unusable(uplink: UplinkSpec) -> list[tuple[str, Text]]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(uplink.ca)
+    except ssl.SSLError:
+        return [("ca", Text("不是 PEM 证书", "is no certificate in PEM format"))]
+    try:
+        context.load_cert_chain(uplink.certificate, uplink.key, password=lambda: b"")  # never ask at a terminal
+    except ssl.SSLError as error:
+        why = error.reason or "PEM"
+        return [("certificate", Text(f"证书和私钥不可用（{why}）", f"certificate and key cannot be used ({why})"))]
+    return []

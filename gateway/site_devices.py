@@ -1,0 +1,228 @@
+"""From the buses and devices of a site file to `BusSpec` and `Device`, with the templates and the drivers' own checks.
+
+Guarantees: each item of a list is judged by itself, so that a bad one hides no other; names that are used but not there
+are told with the nearest that is; what depends on a bad bus or template is left out without a further mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from drivers.contract import Driver
+from gateway.model import BusKind, BusSpec, Device, Text
+from gateway.site_rules import place
+from gateway.site_schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape
+from gateway.site_template import Template, Templates
+from gateway.site_words import nearest, unknown_key, validate
+from gateway.yaml_lines import Document, Keys
+
+
+def items(document: Document, section: str) -> Iterator[tuple[Keys, Any]]:
+    """The items of a list of the file, each with its keys."""
+    found = document.value.get(section) if isinstance(document.value, dict) else None
+    for index, item in enumerate(found if isinstance(found, list) else []):
+        yield (section, index), item
+
+
+def identity(item: Any) -> str | None:
+    name = item.get("id") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def declared(document: Document, section: str) -> set[str] | None:
+    """The ids that the file gives, also those of wrong items; None when that cannot be said for sure."""
+    if not isinstance(document.value, dict) or not isinstance(document.value.get(section), list):
+        return None
+    names = [identity(item) for _, item in items(document, section)]
+    return None if None in names else {name for name in names if name is not None}
+
+
+def unique(document: Document, section: str) -> None:
+    """Ids go into topics, tables and labels that people read: not even case may be all that tells two apart."""
+    first: dict[str, Keys] = {}
+    for keys, item in items(document, section):
+        name = identity(item)
+        if name is not None and first.setdefault(name.casefold(), keys) != keys:
+            line = document.line(first[name.casefold()])
+            text = Text(
+                f"编号“{name}”重复，第 {line} 行已有（不分大小写）",
+                f"the id '{name}' is taken already, in line {line} (case does not count)",
+            )
+            document.complain((*keys, "id"), text)
+
+
+def read_buses(document: Document, root: Path) -> dict[str, BusSpec]:
+    """The buses that are right, by id."""
+    unique(document, "buses")
+    buses: dict[str, BusSpec] = {}
+    taken: dict[tuple[str, str | int], str] = {}
+    for keys, item in items(document, "buses"):
+        kind = item.get("kind") if isinstance(item, dict) else "serial"
+        if isinstance(item, dict) and (not isinstance(kind, str) or kind not in BUS_SHAPES):
+            known = ", ".join(BUS_SHAPES)
+            hint = nearest(kind, BUS_SHAPES)
+            text = Text(f"须为以下之一：{known}{hint.zh}", f"must be one of {known}{hint.en}")
+            document.complain((*keys, "kind"), text)
+            continue
+        shape = validate(BUS_SHAPES[str(kind)], item, document, keys)
+        if shape is None:
+            continue
+        bus = _bus(shape, root)
+        buses.setdefault(bus.id, bus)
+        for resource in _resources(bus):
+            if (other := taken.setdefault(resource, bus.id)) != bus.id:
+                text = Text(f"已由总线“{other}”占用", f"is used by bus '{other}' already")
+                document.complain((*keys, "port" if bus.kind is BusKind.SERIAL else "tcp_port"), text)
+    return buses
+
+
+def _bus(shape: BusShape, root: Path) -> BusSpec:
+    if isinstance(shape, SerialBusShape):
+        return BusSpec(
+            shape.id,
+            BusKind.SERIAL,
+            port=str(root / shape.port),
+            baud=shape.baud,
+            parity=shape.parity,
+            stop_bits=shape.stop_bits,
+            echo=shape.echo,
+            reply_timeout_s=shape.reply_timeout_s,
+        )
+    if isinstance(shape, ListenBusShape):
+        return BusSpec(
+            shape.id,
+            BusKind.LISTEN,
+            host=shape.host,
+            tcp_port=shape.tcp_port,
+            longest_silence_s=shape.longest_silence_s,
+        )
+    return BusSpec(
+        shape.id, BusKind.TCP, host=shape.host, tcp_port=shape.tcp_port, reply_timeout_s=shape.reply_timeout_s
+    )
+
+
+def _resources(bus: BusSpec) -> list[tuple[str, str | int]]:
+    """What only one bus can have: a serial port, a port to listen on (0 is a free one each time)."""
+    if bus.kind is BusKind.SERIAL:
+        return [("port", bus.port)]
+    return [("listen", bus.tcp_port)] if bus.kind is BusKind.LISTEN and bus.tcp_port else []
+
+
+class DeviceReader:
+    """Reads the devices of one site file; afterwards `devices` has the right ones and `unclear` the others' ids."""
+
+    def __init__(
+        self, document: Document, buses: Mapping[str, BusSpec], templates: Templates, drivers: Mapping[str, Driver]
+    ) -> None:
+        self._document = document
+        self._buses = buses
+        self._templates = templates
+        self._drivers = drivers
+        self._declared_buses = declared(document, "buses")
+        self._addresses: dict[tuple[str, str, int | str], Keys] = {}
+        self._proved: set[str] = set()
+        self.devices: dict[str, Device] = {}
+        self.unclear: set[str] = set()
+
+    def read(self) -> None:
+        unique(self._document, "devices")
+        for keys, item in items(self._document, "devices"):
+            device = self._device(item, keys)
+            name = identity(item)
+            if device is not None:
+                self.devices.setdefault(device.id, device)
+            elif name is not None:
+                self.unclear.add(name)
+
+    def _device(self, item: Any, keys: Keys) -> Device | None:
+        given = item if isinstance(item, dict) else {}
+        shape = validate(DeviceShape, item, self._document, keys)
+        bus = self._bus(given.get("bus"), (*keys, "bus"))
+        template = self._template(given.get("template"), (*keys, "template"))
+        if shape is None or template is None or bus is None:
+            return None
+        self._address(shape, template, keys)
+        driver = self._drivers[template.driver]
+        fits = self._fits(bus, driver, template, (*keys, "bus"))
+        periods = self._periods(shape, template, (*keys, "periods_s"))
+        options = template.options
+        if shape.options:
+            options = validate(
+                driver.options, {**template.options_given, **shape.options}, self._document, (*keys, "options")
+            )
+        if not (fits and periods) or options is None:
+            return None
+        device = Device(
+            shape.id,
+            shape.bus,
+            template.driver,
+            shape.address,
+            template.device_groups(shape.id, shape.periods_s),
+            place(shape.place),
+            Text(shape.text.zh, shape.text.en) if shape.text is not None else template.text,
+            options,
+            shape.simulated,
+        )
+        return device if self._driver_agrees(device, driver, template, bool(shape.options), keys) else None
+
+    def _bus(self, name: object, keys: Keys) -> BusSpec | None:
+        if isinstance(name, str) and self._declared_buses is not None and name not in self._declared_buses:
+            hint = nearest(name, self._declared_buses)
+            self._document.complain(keys, Text(f"没有总线“{name}”{hint.zh}", f"there is no bus '{name}'{hint.en}"))
+        return self._buses.get(name) if isinstance(name, str) else None
+
+    def _template(self, name: object, keys: Keys) -> Template | None:
+        if not isinstance(name, str):
+            return None
+        if name in self._templates.names:
+            return self._templates.get(name)
+        hint = nearest(name, self._templates.names)
+        self._document.complain(keys, Text(f"没有模板“{name}”{hint.zh}", f"there is no template '{name}'{hint.en}"))
+        return None
+
+    def _address(self, shape: DeviceShape, template: Template, keys: Keys) -> None:
+        first = self._addresses.setdefault((shape.bus, template.driver, shape.address), keys)
+        if first != keys:
+            line = self._document.line(first)
+            text = Text(
+                f"总线“{shape.bus}”上地址 {shape.address} 已用于第 {line} 行的设备",
+                f"address {shape.address} on bus '{shape.bus}' is taken already, by the device in line {line}",
+            )
+            self._document.complain((*keys, "address"), text)
+
+    def _fits(self, bus: BusSpec, driver: Driver, template: Template, keys: Keys) -> bool:
+        if bus.kind in driver.buses:
+            return True
+        kinds = ", ".join(sorted(driver.buses))
+        text = Text(
+            f"驱动“{template.driver}”不能用于 {bus.kind} 总线（可用于 {kinds}）",
+            f"driver '{template.driver}' does not work on a bus of kind {bus.kind} (it works on {kinds})",
+        )
+        self._document.complain(keys, text)
+        return False
+
+    def _periods(self, shape: DeviceShape, template: Template, keys: Keys) -> bool:
+        groups = [name for name, _, _ in template.groups]
+        unknown = [name for name in shape.periods_s if name not in groups]
+        for name in unknown:
+            self._document.complain((*keys, name), unknown_key(name, groups))
+        return not unknown
+
+    def _driver_agrees(self, device: Device, driver: Driver, template: Template, own_options: bool, keys: Keys) -> bool:
+        """What only the driver can see. A template's points are held against its options once, not for each device."""
+        if driver.check is None:
+            return True
+        whole = own_options or template.name not in self._proved
+        found = driver.check(device if whole else Device(device.id, device.bus, device.driver, device.address, ()))
+        for path, what in found:
+            en, _, zh = what.rpartition(" / ")
+            text = Text(zh, en or zh)
+            if path.startswith("points."):
+                self._templates.complain(template, path, text)
+            else:
+                self._document.complain((*keys, *path.split(".")), text)
+        if whole and not own_options and not any(path.startswith("points.") for path, _ in found):
+            self._proved.add(template.name)
+        return not found

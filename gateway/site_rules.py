@@ -1,0 +1,315 @@
+"""From the alarms of a site file to `rules.spec`: are the points there, and can each condition ever be true and end?
+
+Guarantees: every reference is checked, with the nearest known name; a condition on a point of the wrong kind, a limit
+that the instrument cannot reach, an alarm that could never clear and a window too short for its point are mistakes.
+A device whose own description is wrong hides no mistake of others and causes none here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Kind, Place, Point, Severity, Text
+from gateway.site_schema import (
+    AboveShape,
+    AlarmShape,
+    BelowShape,
+    BitShape,
+    EqualsShape,
+    KOfNShape,
+    OutsideShape,
+    PlaceShape,
+    RateShape,
+    StaleShape,
+    WhenShape,
+)
+from gateway.site_words import nearest
+from gateway.yaml_lines import Document, Keys
+from rules import spec
+
+_NUMBERS = (Kind.INT, Kind.FLOAT)
+_FIRST_SIGNAL = (AlarmClass.FIRE, AlarmClass.PERSONAL)
+_FIRST_SIGNAL_S = 10.0
+"""GB 26875.1-2011 clause 4: a fire alarm reaches the centre within 10 s (standards.md 1.11, 6.4)."""
+_LIFE = (AlarmClass.FIRE, AlarmClass.PERSONAL, AlarmClass.ENTRAPMENT)
+
+_KINDS: dict[str, tuple[Kind, ...]] = {
+    "above": _NUMBERS,
+    "below": _NUMBERS,
+    "outside": _NUMBERS,
+    "rate": _NUMBERS,
+    "equals": (Kind.BOOL, Kind.INT, Kind.ENUM, Kind.TEXT),
+    "bit": (Kind.INT, Kind.ENUM),
+    "stale": tuple(Kind),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What conditions can be about."""
+
+    devices: Mapping[str, Device]
+    buses: Mapping[str, BusSpec]
+    unclear: Collection[str]
+    """Devices that the file has but whose description is wrong: nothing can be said of their points."""
+
+    def longest_gap_s(self, device: Device, group: Group) -> float:
+        """The time between two samples of a healthy device."""
+        bus = self.buses[device.bus]
+        return bus.longest_silence_s / 2 if bus.kind is BusKind.LISTEN else group.period_s
+
+
+def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
+    """The condition as the engine takes it; None after telling `document` what is wrong."""
+    part = when.only()
+    name = type(when).model_fields[next(iter(when.model_fields_set))].alias or next(iter(when.model_fields_set))
+    at = (*keys, name)
+    if isinstance(part, WhenShape):
+        inner = condition(part, field, document, at)
+        return None if inner is None else spec.Not(inner)
+    if isinstance(part, list):
+        several = _several(part, field, document, at)
+        if several is None:
+            return None
+        return spec.All(several) if name == "all" else spec.Any(several)
+    if isinstance(part, KOfNShape):
+        several = _several(part.of, field, document, (*at, "of"))
+        if several is None:
+            return None
+        _window(
+            part.within_s, [point for one in several for point in points_of(one)], field, document, (*at, "within_s")
+        )
+        return spec.KOfN(part.k, several, part.within_s)
+    return _leaf(name, part, field, document, at)
+
+
+def points_of(when: spec.Condition) -> Iterator[str]:
+    """The points of a condition, in the order of the file."""
+    if isinstance(when, spec.Not):
+        yield from points_of(when.of)
+    elif isinstance(when, spec.All | spec.Any | spec.KOfN):
+        for one in when.of:
+            yield from points_of(one)
+    else:
+        yield when.point
+
+
+def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Document, keys: Keys) -> spec.AlarmSpec:
+    """The alarm, after telling `document` where class, severity, delay and latching do not fit together."""
+    cls, severity = AlarmClass(shape.cls), Severity[shape.severity.upper()]
+    if cls in _LIFE and severity < Severity.HIGH:
+        text = Text("火警、求助、困人须为 high 或 critical", "fire, personal and entrapment are high or critical")
+        document.complain((*keys, "severity"), text)
+    if cls is AlarmClass.FIRE and not shape.latching:
+        text = Text(
+            "火警须自保持（latching: true），由人复位", "a fire alarm latches (latching: true): a person resets it"
+        )
+        document.complain((*keys, "latching"), text)
+    if cls in _FIRST_SIGNAL and shape.on_delay_s > _FIRST_SIGNAL_S:
+        text = Text("火警和求助的延时不得超过 10 秒", "a fire or personal alarm is not delayed by more than 10 s")
+        document.complain((*keys, "on_delay_s"), text)
+    first = field.devices[next(points_of(when)).partition("/")[0]]
+    where = place(shape.place) if shape.place is not None else first.place
+    text = Text(shape.text.zh, shape.text.en)
+    return spec.AlarmSpec(
+        shape.id, cls, severity, when, text, where, shape.on_delay_s, shape.off_delay_s, shape.latching
+    )
+
+
+def silent(device: Device, field: Field) -> spec.AlarmSpec:
+    """The supervision alarm that every device has: silence is a sample, and must reach somebody (law 1).
+
+    After three polls of its fastest group, but at least 3 s (R23: 30 s or 3 polls); for a terminal that speaks first,
+    after its bus's longest silence."""
+    bus = field.buses[device.bus]
+    fastest_s = min(group.period_s for group in device.groups)
+    for_s = bus.longest_silence_s if bus.kind is BusKind.LISTEN else max(3.0, 3 * fastest_s)
+    severity = Severity.HIGH if any(group.safety for group in device.groups) else Severity.MEDIUM
+    text = Text(f"{device.text.zh} 无响应", f"{device.text.en}: not responding")
+    when = spec.Stale(f"{device.id}/*", for_s)
+    return spec.AlarmSpec(f"{device.id}/silent", AlarmClass.FAULT, severity, when, text, device.place)
+
+
+def place(shape: PlaceShape) -> Place:
+    return Place(shape.grid, shape.building, shape.unit, shape.floor, shape.flat, shape.position, shape.zone)
+
+
+def _several(parts: list[WhenShape], field: Field, document: Document, keys: Keys) -> tuple[spec.Condition, ...] | None:
+    made = [condition(part, field, document, (*keys, index)) for index, part in enumerate(parts)]
+    right = tuple(one for one in made if one is not None)
+    return right if len(right) == len(made) else None
+
+
+def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
+    device, point = _find(part.point, field, document, (*keys, "point"))
+    if device is None:
+        return None
+    if point is None:
+        return _whole_device(name, part, field, device, document, keys)
+    if point.kind not in _KINDS[name]:
+        fits = ", ".join(_KINDS[name])
+        text = Text(
+            f"{name} 不能用于 {point.kind} 测点（可用于 {fits}）",
+            f"'{name}' does not fit a point of kind {point.kind} (it fits {fits})",
+        )
+        document.complain((*keys, "point"), text)
+        return None
+    before = len(document.mistakes)
+    made = _LEAVES[name](part, point, document, keys)
+    for key in ("window_s", "for_s"):
+        if hasattr(part, key):
+            _window(getattr(part, key), [part.point], field, document, (*keys, key))
+    return made if len(document.mistakes) == before else None
+
+
+def _find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Device | None, Point | None]:
+    """Device and point; no point for ``device/*``; nothing after telling what is unknown."""
+    device_id, _, point_name = name.partition("/")
+    if device_id in field.unclear:
+        return None, None
+    device = field.devices.get(device_id)
+    if device is None:
+        hint = nearest(device_id, field.devices)
+        document.complain(keys, Text(f"没有设备“{device_id}”{hint.zh}", f"there is no device '{device_id}'{hint.en}"))
+        return None, None
+    for group in device.groups:
+        for point in group.points:
+            if point.name == point_name:
+                return device, point
+    if point_name == "*":
+        return device, None
+    hint = nearest(point_name, [point.name for group in device.groups for point in group.points])
+    text = Text(
+        f"设备“{device_id}”没有测点“{point_name}”{hint.zh}",
+        f"device '{device_id}' has no point '{point_name}'{hint.en}",
+    )
+    document.complain(keys, text)
+    return None, None
+
+
+def _whole_device(
+    name: str, part: Any, field: Field, device: Device, document: Document, keys: Keys
+) -> spec.Condition | None:
+    if name != "stale":
+        document.complain((*keys, "point"), Text("“设备/*”只能用于 stale", "device/* is for 'stale' only"))
+        return None
+    before = len(document.mistakes)
+    _window(part.for_s, [part.point], field, document, (*keys, "for_s"))
+    return spec.Stale(part.point, part.for_s) if len(document.mistakes) == before else None
+
+
+def _window(window_s: float, points: list[str], field: Field, document: Document, keys: Keys) -> None:
+    """A window shorter than two periods holds one sample or none."""
+    gaps = []
+    for name in points:
+        device_id, _, point_name = name.partition("/")
+        device = field.devices[device_id]
+        groups = [group for group in device.groups if point_name in ("*", *(point.name for point in group.points))]
+        gaps.append(min(field.longest_gap_s(device, group) for group in groups))
+    shortest_s = 2 * max(gaps)
+    if window_s < shortest_s:
+        text = Text(
+            f"短于两个采样周期（至少 {shortest_s:g} 秒）",
+            f"shorter than two periods of its point (at least {shortest_s:g} s)",
+        )
+        document.complain(keys, text)
+
+
+def _reachable(limit: float, point: Point, document: Document, keys: Keys) -> bool:
+    low, high = point.low, point.high
+    if low is None or high is None or low <= limit <= high:
+        return True
+    text = Text(f"超出仪表量程 {low:g} 至 {high:g}", f"outside the instrument's range, {low:g} to {high:g}")
+    document.complain(keys, text)
+    return False
+
+
+def _clears(clears: bool, document: Document, keys: Keys) -> None:
+    if not clears:
+        text = Text("回差过大：报警永远不能恢复", "the hysteresis is too large: the alarm could never clear")
+        document.complain((*keys, "hysteresis"), text)
+
+
+def _above(part: AboveShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    if _reachable(part.limit, point, document, (*keys, "limit")):
+        if point.high is not None and part.limit == point.high:
+            document.complain(
+                (*keys, "limit"), Text("量程内永远不会高于此值", "the instrument never reads more than this")
+            )
+        _clears(point.low is None or part.limit - part.hysteresis > point.low or not part.hysteresis, document, keys)
+    return spec.Above(part.point, part.limit, part.hysteresis)
+
+
+def _below(part: BelowShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    if _reachable(part.limit, point, document, (*keys, "limit")):
+        if point.low is not None and part.limit == point.low:
+            document.complain(
+                (*keys, "limit"), Text("量程内永远不会低于此值", "the instrument never reads less than this")
+            )
+        _clears(point.high is None or part.limit + part.hysteresis < point.high or not part.hysteresis, document, keys)
+    return spec.Below(part.point, part.limit, part.hysteresis)
+
+
+def _outside(part: OutsideShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    if part.low >= part.high:
+        document.complain((*keys, "low"), Text("low 须小于 high", "low must be less than high"))
+    else:
+        reachable = [_reachable(getattr(part, key), point, document, (*keys, key)) for key in ("low", "high")]
+        if all(reachable):
+            _clears(part.low + part.hysteresis < part.high - part.hysteresis, document, keys)
+    return spec.Outside(part.point, part.low, part.high, part.hysteresis)
+
+
+def _equals(part: EqualsShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    """The engine sees integers for booleans and enumerations; the file may say true, false or a label."""
+    possible: dict[Any, float | int | str] = {}
+    if point.kind is Kind.BOOL:
+        possible = {0: 0, 1: 1}
+    elif point.kind is Kind.ENUM:
+        possible = {name: value for value, label in point.labels for name in (label, value)}
+    fits = {
+        Kind.BOOL: part.value in possible,  # true and false equal 1 and 0
+        Kind.ENUM: type(part.value) in (int, str) and part.value in possible,
+        Kind.INT: type(part.value) is int,
+        Kind.TEXT: isinstance(part.value, str),
+    }[point.kind]
+    if not fits:
+        words = {Kind.INT: ("整数", "a whole number"), Kind.TEXT: ("文字（加引号）", "text (in quotes)")}
+        choice = "true, false" if point.kind is Kind.BOOL else ", ".join(label for _, label in point.labels)
+        zh, en = words.get(point.kind, (choice, choice))
+        hint = nearest(part.value, [label for _, label in point.labels])
+        document.complain(
+            (*keys, "value"), Text(f"此测点的值只能是 {zh}{hint.zh}", f"this point can only be {en}{hint.en}")
+        )
+    elif point.kind is Kind.INT:
+        _reachable(float(part.value), point, document, (*keys, "value"))
+    return spec.Equals(part.point, possible.get(part.value, part.value))
+
+
+def _bit(part: BitShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    return spec.Bit(part.point, part.bit)
+
+
+def _rate(part: RateShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    if part.limit == 0:
+        document.complain(
+            (*keys, "limit"), Text("不能为 0：正数为上升，负数为下降", "must not be 0: its sign is the direction")
+        )
+    return spec.Rate(part.point, part.limit, part.window_s)
+
+
+def _stale(part: StaleShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    return spec.Stale(part.point, part.for_s)
+
+
+_LEAVES: dict[str, Callable[[Any, Point, Document, Keys], spec.Condition]] = {
+    "above": _above,
+    "below": _below,
+    "outside": _outside,
+    "equals": _equals,
+    "bit": _bit,
+    "rate": _rate,
+    "stale": _stale,
+}

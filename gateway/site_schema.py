@@ -1,0 +1,325 @@
+"""The shape of a site file: keys, types, limits and what each key means, in two languages.
+
+From this one declaration come the validation, the JSON Schema for editors and docs/site-file.md. Everything is checked
+strictly: an unknown key is a mistake, "5" is not 5, 1 is not true. What needs more than one value to judge (references,
+ranges, periods) is in `gateway.site_checks`. pydantic is imported by the modules ``gateway/site_*.py`` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.model import Text
+
+ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+HOST = r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$"
+FILE = r"^[^\x00-\x1f]{1,1000}$"
+WORDS = r"\S"
+POINT = r"^[A-Za-z0-9._-]+/([A-Za-z0-9._-]+|\*)$"
+
+PATTERNS: dict[str, Text] = {
+    ID: Text(
+        "须为 1 至 64 个英文字母、数字或 - _ .，以字母或数字开头",
+        "must be 1 to 64 letters, digits or - _ . and begin with a letter or digit",
+    ),
+    HOST: Text("须为主机名或 IP 地址", "must be a host name or an IP address"),
+    FILE: Text("须为文件路径", "must be a path"),
+    WORDS: Text("不能为空", "must not be empty"),
+    POINT: Text("须写成“设备/测点”", "must be written device/point"),
+}
+
+
+def field(zh: str, en: str, default: Any = ..., **limits: Any) -> Any:
+    return Field(default, description=en, json_schema_extra={"zh": zh}, **limits)
+
+
+def _scalar(value: Any) -> Any:
+    """Says it once; a union of types would complain once for each of them."""
+    if value is None or isinstance(value, list | dict):
+        raise PydanticCustomError("scalar_type", "must be a number or text")
+    return value
+
+
+Id: TypeAlias = Annotated[str, Field(pattern=ID)]
+Host: TypeAlias = Annotated[str, Field(pattern=HOST)]
+File: TypeAlias = Annotated[str, Field(pattern=FILE)]
+Words: TypeAlias = Annotated[str, Field(pattern=WORDS, max_length=200)]
+PointId: TypeAlias = Annotated[str, Field(pattern=POINT, max_length=129)]
+Part: TypeAlias = Annotated[str, Field(max_length=64)]
+Delay: TypeAlias = Annotated[float, Field(ge=0, le=86400)]
+Span: TypeAlias = Annotated[float, Field(gt=0, le=86400)]
+Period: TypeAlias = Annotated[float, Field(ge=0.02, le=86400)]
+Number: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
+class Shape(BaseModel):
+    """What all shapes have in common."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    title: ClassVar[Text] = Text("", "")
+
+
+class TextShape(Shape):
+    title = Text("文字：两种语言都要有", "A text: both languages are needed")
+    zh: Words = field("中文", "Chinese")
+    en: Words = field("英文", "English")
+
+
+class PlaceShape(Shape):
+    title = Text("位置：用于设备和报警", "A place, of a device or an alarm")
+    grid: Part = field("网格", "grid of the district", "")
+    building: Part = field("楼号（加引号）", "building (in quotes)", "")
+    unit: Part = field("单元", "unit (staircase)", "")
+    floor: Part = field("楼层", "floor", "")
+    flat: Part = field("户号", "flat", "")
+    position: Part = field("具体位置", "where exactly, in words", "")
+    zone: Part = field("防火分区", "fire compartment", "")
+
+
+class GatewayShape(Shape):
+    title = Text("网关", "The gateway")
+    id: Id = field("网关编号，在平台内唯一", "identity towards the district; unique there")
+    place: PlaceShape = field("网关所在位置", "where the gateway is", PlaceShape())
+    control_socket: File = field("本机控制套接字的路径", "path of the local control socket", "run/control.sock")
+
+
+class JournalShape(Shape):
+    title = Text("日志（存储）", "The journal (storage)")
+    directory: File = field("存放目录", "directory of its files", "journal")
+    alarm_quota_mib: int = field("报警区上限 MiB", "limit of the alarm lane, MiB", 64, ge=1, le=65536)
+    telemetry_quota_mib: int = field("数据区上限 MiB", "limit of the telemetry lane, MiB", 512, ge=1, le=1048576)
+    telemetry_commit_s: float = field(
+        "数据最多间隔多久写盘", "longest time between commits of telemetry", 1.0, ge=0.1, le=60
+    )
+
+
+class ReportShape(Shape):
+    title = Text("上报方式", "Reporting")
+    by_exception: bool = field(
+        "true：变化超过死区才上报；false：每次采样都上报",
+        "true: report changes beyond the dead band; false: every value",
+        True,
+    )
+
+
+class SerialBusShape(Shape):
+    title = Text("总线：串口线路（RS-485）", "A bus of kind serial (an RS-485 line)")
+    id: Id = field("线路编号", "identity of the line")
+    kind: Literal["serial"] = field("类型", "kind")
+    port: File = field("串口设备路径", "path of the port")
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = field("波特率", "speed", 9600)
+    parity: Literal["N", "E", "O"] = field("校验：无、偶、奇", "parity: none, even, odd", "N")
+    stop_bits: Literal[1, 2] = field("停止位", "stop bits", 1)
+    echo: bool = field("转换器会回显本机发送的内容", "the adapter returns our own requests", False)
+    reply_timeout_s: float = field("等待应答的最长时间", "longest wait for a reply", 0.5, ge=0.02, le=10)
+
+
+class TcpBusShape(Shape):
+    title = Text("总线：TCP 连接（Modbus TCP 服务器）", "A bus of kind tcp (a connection to a Modbus TCP server)")
+    id: Id = field("总线编号", "identity of the bus")
+    kind: Literal["tcp"] = field("类型", "kind")
+    host: Host = field("主机名或地址", "host name or address")
+    tcp_port: int = field("TCP 端口", "TCP port", 502, ge=1, le=65535)
+    reply_timeout_s: float = field("等待应答的最长时间", "longest wait for a reply", 0.5, ge=0.02, le=10)
+
+
+class ListenBusShape(Shape):
+    title = Text("总线：监听端口（终端主动连接）", "A bus of kind listen (a port on which terminals call)")
+    id: Id = field("总线编号", "identity of the bus")
+    kind: Literal["listen"] = field("类型", "kind")
+    host: Host = field("监听的本机地址", "own address to listen on", "0.0.0.0")
+    tcp_port: int = field(
+        "监听端口；0 由系统分配（试验用）", "port to listen on; 0 takes any free one (for trials)", ge=0, le=65535
+    )
+    longest_silence_s: Span = field(
+        "终端最长静默时间；超过即判为无响应", "a terminal that said nothing for this long is not responding"
+    )
+
+
+BUS_SHAPES: dict[str, type[SerialBusShape | TcpBusShape | ListenBusShape]] = {
+    "serial": SerialBusShape,
+    "tcp": TcpBusShape,
+    "listen": ListenBusShape,
+}
+BusShape: TypeAlias = SerialBusShape | TcpBusShape | ListenBusShape
+
+
+class DeviceShape(Shape):
+    title = Text("设备", "A device")
+    id: Id = field("设备编号，全站唯一", "identity, unique in the site")
+    bus: Id = field("所在总线", "its bus")
+    template: str = field(
+        "模板名（drivers/templates 下的文件名，不带扩展名）", "name of its template in drivers/templates"
+    )
+    address: Annotated[int | str, BeforeValidator(_scalar)] = field(
+        "地址：Modbus 单元号、仪器地址或终端编号", "Modbus unit, instrument address or the terminal's own id"
+    )
+    simulated: bool = field("模拟设备：其报警会注明", "simulated: its alarms say so", False)
+    place: PlaceShape = field("位置", "where it is", PlaceShape())
+    text: TextShape | None = field("名称；默认取模板的型号名", "its name; default: the template's model", None)
+    periods_s: dict[str, Period] = field("各组的采样周期，覆盖模板", "period by group, instead of the template's", {})
+    options: dict[str, Any] = field("驱动选项，覆盖模板", "driver options, instead of the template's", {})
+
+
+class AboveShape(Shape):
+    title = Text("高于上限；降到 limit - hysteresis 以下才恢复", "over the limit, until under limit - hysteresis")
+    point: PointId = field("测点", "point")
+    limit: Number = field("限值", "limit")
+    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+
+
+class BelowShape(Shape):
+    title = Text("低于下限；升到 limit + hysteresis 以上才恢复", "under the limit, until over limit + hysteresis")
+    point: PointId = field("测点", "point")
+    limit: Number = field("限值", "limit")
+    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+
+
+class OutsideShape(Shape):
+    title = Text("超出范围；回到范围内 hysteresis 才恢复", "outside low..high, until inside by hysteresis")
+    point: PointId = field("测点", "point")
+    low: Number = field("下限", "lower limit")
+    high: Number = field("上限", "upper limit")
+    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+
+
+class EqualsShape(Shape):
+    title = Text(
+        "等于某状态值（开关量、枚举、整数、文字）", "equals a state (boolean, enumeration, whole number, text)"
+    )
+    point: PointId = field("测点", "point")
+    value: Annotated[bool | int | float | str, BeforeValidator(_scalar)] = field(
+        "值：true/false、标签或数", "true or false, a label, a number"
+    )
+
+
+class BitShape(Shape):
+    title = Text("整数的某一位为 1", "a bit of a whole number is set")
+    point: PointId = field("测点", "point")
+    bit: int = field("位号，0 为最低位", "bit, 0 is the least significant", ge=0, le=31)
+
+
+class RateShape(Shape):
+    title = Text(
+        "变化率超过限值；正数为上升，负数为下降", "changes faster than the limit; positive rising, negative falling"
+    )
+    point: PointId = field("测点", "point")
+    limit: Number = field("每秒变化量", "units a second")
+    window_s: Span = field("时间窗", "window")
+
+
+class StaleShape(Shape):
+    title = Text(
+        "长时间没有有效值；“设备/*”表示整台设备", "no usable value for so long; device/* means the whole device"
+    )
+    point: PointId = field("测点或“设备/*”", "point, or device/*")
+    for_s: Span = field("时长", "how long")
+
+
+class KOfNShape(Shape):
+    title = Text(
+        "within_s 内 n 个条件中至少 k 个成立过；只有一个条件时即为保持",
+        "at least k of the conditions were true within within_s; with one condition it holds it for so long",
+    )
+    k: int = field("个数", "how many", ge=1)
+    of: list[WhenShape] = field("条件", "conditions", min_length=1)
+    within_s: Span = field("时间窗", "window")
+
+    @model_validator(mode="after")
+    def _possible(self) -> KOfNShape:
+        if self.k > len(self.of):
+            raise PydanticCustomError("k_too_large", "k is larger than the number of conditions")
+        return self
+
+
+class WhenShape(Shape):
+    """Exactly one of its keys: a condition, perhaps of other conditions."""
+
+    title = Text("条件：只能写其中一个键", "A condition: exactly one of these keys")
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    above: AboveShape | None = field("高于", "over a limit", None)
+    below: BelowShape | None = field("低于", "under a limit", None)
+    outside: OutsideShape | None = field("超出范围", "outside a range", None)
+    equals: EqualsShape | None = field("等于", "equals a state", None)
+    bit: BitShape | None = field("位", "a bit is set", None)
+    rate: RateShape | None = field("变化率", "changes fast", None)
+    stale: StaleShape | None = field("无有效值", "silent", None)
+    all_: list[WhenShape] | None = field("全部成立", "all of them", None, alias="all", min_length=1)
+    any_: list[WhenShape] | None = field("任一成立", "any of them", None, alias="any", min_length=1)
+    not_: WhenShape | None = field("不成立", "the opposite", None, alias="not")
+    k_of_n: KOfNShape | None = field("n 中取 k", "k of n", None)
+
+    @model_validator(mode="after")
+    def _one(self) -> WhenShape:
+        if len(self.model_fields_set) != 1 or self.only() is None:
+            raise PydanticCustomError("one_condition", "must hold exactly one condition")
+        return self
+
+    def only(self) -> Any:
+        """The one condition that is given."""
+        return getattr(self, next(iter(self.model_fields_set)))
+
+
+class AlarmShape(Shape):
+    title = Text("报警", "An alarm")
+    id: Id = field("报警编号，全站唯一", "identity, unique in the site")
+    cls: Literal["fire", "personal", "entrapment", "intrusion", "lift", "slope", "water", "fault"] = field(
+        "类别：火警、求助、困人、入侵、电梯、边坡、消防水、故障", "class", alias="class"
+    )
+    severity: Literal["low", "medium", "high", "critical"] = field(
+        "级别：蓝、黄、橙、红", "severity: blue, yellow, orange, red"
+    )
+    when: WhenShape = field("条件", "condition")
+    text: TextShape = field("报警文字", "what a person reads")
+    on_delay_s: Delay = field("条件持续多久才报警", "the condition must hold for so long", 0.0)
+    off_delay_s: Delay = field("条件消失多久才恢复", "the condition must be away for so long", 0.0)
+    latching: bool = field("自保持：须由人复位", "stays until a person resets it", False)
+    place: PlaceShape | None = field(
+        "位置；默认取第一个测点所属设备的位置", "place; default: that of the first point's device", None
+    )
+
+
+class UplinkShape(Shape):
+    title = Text("上行链路", "An uplink")
+    id: Id = field("链路编号", "identity")
+    host: Host = field("平台的主机名或地址", "the broker's host")
+    port: int = field("端口", "port", 8883, ge=1, le=65535)
+    ca: File = field("CA 证书", "certificate of the authority")
+    certificate: File = field("网关证书", "the gateway's certificate")
+    key: File = field("私钥；同组和其他用户不得有任何权限", "the gateway's private key; no access for group and others")
+    server_name: Annotated[str, Field(max_length=253)] = field(
+        "平台证书中的名称；默认同 host", "name in the broker's certificate; default: host", ""
+    )
+    receipts: Literal["district", "none"] = field(
+        "district：平台回执后才算送达；none：平台没有回执",
+        "district: delivered when the district's receipt came; none: the platform gives no receipts",
+        "district",
+    )
+    keepalive_s: int = field("MQTT 保活时间", "MQTT keep-alive", 10, ge=2, le=60)
+    window: int = field("同时在途的消息数", "messages in flight", 20, ge=1, le=20)
+
+
+class SiteFrame(Shape):
+    """The top of the file; the items of each list are validated one by one, so that a bad one hides no other."""
+
+    gateway: Any
+    buses: list[Any]
+    devices: list[Any]
+    alarms: list[Any] = []
+    uplinks: list[Any] = []
+    journal: Any = {}
+    report: Any = {}
+
+
+class SiteShape(Shape):
+    title = Text("整个文件", "The whole file")
+    gateway: GatewayShape = field("网关", "the gateway")
+    buses: list[Annotated[BusShape, Field(discriminator="kind")]] = field("总线", "buses")
+    devices: list[DeviceShape] = field("设备", "devices")
+    alarms: list[AlarmShape] = field("报警", "alarms", [])
+    uplinks: list[UplinkShape] = field("上行链路", "uplinks", [])
+    journal: JournalShape = field("日志", "the journal", JournalShape())
+    report: ReportShape = field("上报方式", "reporting", ReportShape())

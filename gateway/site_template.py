@@ -1,0 +1,213 @@
+"""Device templates: the points of one model as data. Reads ``<name>.yaml`` once and makes the groups of many devices.
+
+Guarantees: a template that is used is checked as a whole, its driver's parts (``at``, ``options``) included, and its
+mistakes are told once however many devices use it. ``golden`` is left alone: it is for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from drivers.contract import Driver
+from gateway.errors import ConfigError, Mistake
+from gateway.model import Group, Kind, Point, PointClass, Text
+from gateway.site_schema import Id, Number, Period, Shape, Span, TextShape, Words, field
+from gateway.site_words import nearest, validate
+from gateway.yaml_lines import Document, Keys, dotted, read
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
+        raise PydanticCustomError("range_order", "the first must be less than the second")
+    return pair
+
+
+Range: TypeAlias = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class ModelShape(Shape):
+    title = Text("型号", "The model")
+    vendor: Words = field("厂家", "vendor")
+    name: Words = field("型号", "model")
+    text: TextShape = field("名称", "its name")
+
+
+class GroupShape(Shape):
+    title = Text("测点组：一起读取", "A group: points that are read together")
+    period_s: Period = field("采样周期", "period")
+    safety: bool = field("安全组：优先读取", "read before all others", False)
+
+
+class PointShape(Shape):
+    title = Text("测点", "A point")
+    name: Id = field("名称，在设备内唯一", "name, unique in the device")
+    group: str = field("所属的组", "its group")
+    kind: Literal["bool", "int", "float", "enum", "text"] = field("数据类型", "what its value is")
+    text: TextShape = field("名称", "what a person reads")
+    at: dict[str, Any] = field("在设备中的位置，由驱动规定", "where the driver finds it; the driver's own keys")
+    cls: Literal["safety", "status", "measurement"] = field("类别", "class", "measurement", alias="class")
+    unit: Annotated[str, Field(max_length=16)] = field("单位（SenML）", "unit (SenML)", "")
+    range: Range | None = field("量程 [低, 高]", "the instrument's range [low, high]", None)
+    dead_band: Number = field("死区", "a change of at most this is not reported at once", 0.0, ge=0)
+    longest_interval_s: Span = field("最长上报间隔", "reported at least this often", 60.0)
+    labels: dict[int, Words] = field("枚举的标签（enum 必填）", "labels of an enumeration", {})
+
+
+class TemplateShape(Shape):
+    title = Text("设备模板", "A device template")
+    model: ModelShape = field("型号", "the model")
+    driver: str = field("驱动", "its driver")
+    source: Words = field("依据的文件和页码", "document and page that it was written from")
+    certainty: Literal["A", "B", "C"] = field(
+        "把握程度：A 原文，B 二手，C 推测", "A primary text, B secondary, C unconfirmed"
+    )
+    proved: bool = field("是否用手册或实录报文验证过", "proved by frames of the manual or a recorded device", False)
+    options: dict[str, Any] = field("驱动选项", "driver options", {})
+    groups: dict[str, GroupShape] = field("测点组", "groups", min_length=1)
+    points: list[PointShape] = field("测点", "points", min_length=1)
+    golden: list[Any] = field("验证报文（仅测试使用）", "golden exchanges, for tests only", [])
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template that can be used."""
+
+    name: str
+    text: Text
+    driver: str
+    options: Any
+    """The driver's own options object."""
+    options_given: Mapping[str, Any]
+    groups: tuple[tuple[str, GroupShape, tuple[tuple[PointShape, Any], ...]], ...]
+    """Name, shape, points with their `at` objects; in the order of the file."""
+    document: Document
+
+    def device_groups(self, device: str, periods_s: Mapping[str, float]) -> tuple[Group, ...]:
+        return tuple(
+            Group(
+                name,
+                tuple(_point(device, shape, at) for shape, at in points),
+                periods_s.get(name, group.period_s),
+                group.safety,
+            )
+            for name, group, points in self.groups
+        )
+
+
+class Templates:
+    """The templates of one directory, each read at most once. Collects their mistakes."""
+
+    def __init__(self, directory: Path, drivers: Mapping[str, Driver]) -> None:
+        self._directory = directory
+        self._drivers = drivers
+        self._read: dict[str, Template | None] = {}
+        self.names = sorted(path.stem for path in directory.glob("*.yaml"))
+        self.mistakes: list[Mistake] = []
+
+    def get(self, name: str) -> Template | None:
+        """None after telling its mistakes. `name` must be one of `names`."""
+        if name not in self._read:
+            try:
+                document = read(self._directory / f"{name}.yaml")
+            except ConfigError as error:
+                self.mistakes += error.mistakes
+                self._read[name] = None
+            else:
+                template = _template(name, document, self._drivers)
+                self.mistakes += document.mistakes
+                self._read[name] = None if document.mistakes else template
+        return self._read[name]
+
+    def complain(self, template: Template, path: str, text: Text) -> None:
+        """A mistake that the driver found in a point: ``points.<name>.<key>...``; told once."""
+        _, name, *rest = path.split(".")
+        names = [point["name"] for point in template.document.value["points"]]
+        keys: Keys = ("points", names.index(name), *rest) if name in names else ("points",)
+        mistake = Mistake(template.document.file, template.document.line(keys), dotted(keys), text.en, text.zh)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
+
+
+def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> Template | None:
+    value = document.value if isinstance(document.value, dict) else {}
+    shape = validate(TemplateShape, document.value, document, ())
+    driver = _driver(value.get("driver"), document, drivers)
+    if driver is None:
+        return None
+    options = value.get("options", {})
+    made = validate(driver.options, options, document, ("options",)) if isinstance(options, dict) else None
+    ats = _ats(value.get("points"), document, driver)
+    if shape is None or made is None or None in ats:
+        return None
+    _check(shape, document)
+    points = list(zip(shape.points, ats, strict=True))
+    groups = tuple(
+        (key, group, tuple((point, at) for point, at in points if point.group == key))
+        for key, group in shape.groups.items()
+    )
+    text = Text(shape.model.text.zh, shape.model.text.en)
+    return Template(name, text, shape.driver, made, options, groups, document)
+
+
+def _driver(name: object, document: Document, drivers: Mapping[str, Driver]) -> Driver | None:
+    if isinstance(name, str) and name not in drivers:
+        hint = nearest(name, drivers)
+        document.complain(("driver",), Text(f"没有驱动“{name}”{hint.zh}", f"there is no driver '{name}'{hint.en}"))
+    return drivers.get(name) if isinstance(name, str) else None
+
+
+def _ats(points: object, document: Document, driver: Driver) -> list[Any]:
+    """The driver's `at` of each point, even where the rest of the point is wrong: all mistakes at once."""
+    ats = [point.get("at") if isinstance(point, dict) else None for point in points] if isinstance(points, list) else []
+    return [
+        validate(driver.at, at, document, ("points", index, "at")) if isinstance(at, dict) else None
+        for index, at in enumerate(ats)
+    ]
+
+
+def _check(template: TemplateShape, document: Document) -> None:
+    names: dict[str, int] = {}
+    for index, point in enumerate(template.points):
+        first = names.setdefault(point.name.casefold(), index)
+        if first != index:
+            text = Text(f"测点“{point.name}”重复", f"there is another point '{point.name}'")
+            document.complain(("points", index, "name"), text)
+        if point.group not in template.groups:
+            hint = nearest(point.group, template.groups)
+            text = Text(f"没有组“{point.group}”{hint.zh}", f"there is no group '{point.group}'{hint.en}")
+            document.complain(("points", index, "group"), text)
+        if (point.kind == "enum") != bool(point.labels):
+            text = Text("enum 必须有标签，其他类型不得有", "an enum needs labels, and only an enum has them")
+            document.complain(("points", index, "labels"), text)
+        if len(set(point.labels.values())) < len(point.labels):
+            document.complain(("points", index, "labels"), Text("标签重复", "two labels are the same"))
+        if point.range is not None and point.kind not in ("int", "float"):
+            text = Text("只有 int 和 float 有量程", "only an int or float has a range")
+            document.complain(("points", index, "range"), text)
+    for name in template.groups:
+        if not any(point.group == name for point in template.points):
+            document.complain(("groups", name), Text("组中没有测点", "the group has no points"))
+
+
+def _point(device: str, shape: PointShape, at: Any) -> Point:
+    low, high = shape.range or (None, None)
+    return Point(
+        f"{device}/{shape.name}",
+        shape.name,
+        Kind(shape.kind),
+        shape.unit,
+        PointClass(shape.cls),
+        Text(shape.text.zh, shape.text.en),
+        low,
+        high,
+        shape.dead_band,
+        shape.longest_interval_s,
+        tuple(shape.labels.items()),
+        at,
+    )
