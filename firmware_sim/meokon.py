@@ -83,8 +83,8 @@ class Gauge:
     def count(self, pressure: float) -> int:
         """Pressure in MPa -> counts; ValueError when it does not fit."""
         raw = round(pressure / STEP_MPA[self.type])
-        if not 0 <= raw <= 0xFFFF:
-            raise ValueError(f"pressure: {pressure} MPa needs the raw value {raw}, outside 0..65535")
+        if not 0 <= raw <= 0x7FFF:  # beyond, a reader could take it for a negative number; no source says
+            raise ValueError(f"pressure: {pressure} MPa needs the raw value {raw}, outside 0..32767")
         return raw
 
     def check(self, point: str, value: Value) -> None:

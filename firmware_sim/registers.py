@@ -101,14 +101,12 @@ class PointMap:
         return int(read) if read.is_integer() else read
 
     def words(self, value: Value) -> tuple[int, ...]:
-        """The registers, in the order of their addresses; a bit field is in its place in the one register."""
+        """The registers, in the order of their addresses; a bit field is in its place, the other bits are 0."""
         raw = self.raw(value)
-        if self.low_bit is not None:
-            return (int(raw) << self.low_bit,)
         if self.type is Type.FLOAT32:
             data = NAN if math.isnan(raw) else struct.pack(">f", raw)
         else:
-            data = struct.pack(STRUCT[self.type], int(raw))
+            data = struct.pack(STRUCT[self.type], int(raw) << (self.low_bit or 0))
         if len(data) == 4:
             data = bytes(data[place] for place in BYTES[self.word_order])
         return struct.unpack(f">{len(data) // 2}H", data)
