@@ -1,0 +1,113 @@
+"""What a bus knows about its line without touching it: times, the bytes that came in, the silence that is waited for. Pure.
+
+* `Timing`: what the line's settings make of time.
+* `Inbox`: cuts the reply to the request that is out from what arrived, and drops what was there before the request.
+* `Drain`: when a line on which nothing can be trusted has been silent for long enough, or never will be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drivers.contract import Exchange
+from gateway.errors import BusError
+from gateway.model import BusKind, BusSpec, Quality
+
+LONGEST_FRAME_BYTES = 4096
+_SHORTEST_QUIET_S = 0.3
+_SHORTEST_BABBLE_S = 2.0
+_DRAIN_STEP_S = 0.02
+_BABBLE_STEP_S = 0.1
+_CHARACTER_BITS = 11
+_FAST_BAUD = 19200
+_FAST_SILENCE_S = 0.00175
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All zero but `quiet_s` for a connection."""
+
+    character_s: float
+    silence_s: float
+    """T3.5, between the last byte on the line and our next request."""
+    quiet_s: float
+    """How long the line must be silent after a time-out or a reply that cannot be trusted (reliability.md, rule 7)."""
+
+    @classmethod
+    def of(cls, spec: BusSpec) -> Timing:
+        """T3.5 counts characters of 11 bits as the standard does (Modbus over serial line V1.02, 2.5.1.1), also on 8N1
+        lines: slaves built on FreeMODBUS, the most common stack, wait for that long before they take a frame as ended."""
+        quiet_s = max(spec.reply_timeout_s, _SHORTEST_QUIET_S)
+        if spec.kind is not BusKind.SERIAL:
+            return cls(0.0, 0.0, quiet_s)
+        bits = 9 + (spec.parity != "N") + spec.stop_bits
+        silence_s = _FAST_SILENCE_S if spec.baud > _FAST_BAUD else 3.5 * _CHARACTER_BITS / spec.baud
+        return cls(bits / spec.baud, silence_s, quiet_s)
+
+
+class Inbox:
+    """The bytes that arrived since the last reply; at most `LONGEST_FRAME_BYTES` of them are kept by `take`."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.dropped = 0
+        """Whole frames that answered nothing, or an earlier request."""
+        self._older = 0
+        self._echo_due = False
+
+    def expect(self, echo: bool) -> None:
+        """A request goes out: what is here now is older than it."""
+        self._older = len(self.buffer)
+        self._echo_due = echo
+
+    def take(self, exchange: Exchange) -> bytes | int:
+        """The reply to `exchange`, or how long it will be as far as is known. Raises BusError if it can become none."""
+        buffer = self.buffer
+        if self._echo_due:
+            own = exchange.request[: len(buffer)]
+            if not buffer.startswith(own):
+                raise BusError(Quality.BAD_FRAME, "the echo differs from the request")
+            if len(own) < len(exchange.request):
+                return 1
+            self._echo_due = False
+            del buffer[: len(own)]
+        while buffer:
+            length = exchange.framing(buffer)
+            if not 0 < length <= LONGEST_FRAME_BYTES:
+                raise BusError(Quality.BAD_FRAME, f"a frame of {length} bytes")
+            if len(buffer) < length:
+                return length
+            frame = bytes(buffer[:length])
+            del buffer[:length]
+            older, self._older = self._older > 0, max(0, self._older - length)
+            if not older and (exchange.mine is None or exchange.mine(frame)):
+                return frame
+            self.dropped += 1
+        return 1
+
+
+class Drain:
+    """Waits for `quiet_s` without a byte. The line is looked at in steps, so that a babbler costs little."""
+
+    def __init__(self, quiet_s: float) -> None:
+        self._quiet_s = quiet_s
+        self._babble_s = max(4 * quiet_s, _SHORTEST_BABBLE_S)
+        self._since = self._quiet_since = 0.0
+        self.babbling = False
+        """The line was not silent for far too long; true until it is."""
+
+    def begin(self, now: float) -> float:
+        """When to look at the line for the first time."""
+        self._since = self._quiet_since = now
+        return now + _DRAIN_STEP_S
+
+    def look(self, now: float, heard: bool) -> float | None:
+        """When to look again, or None: the line is quiet. `heard`: something came since the last look."""
+        if heard:
+            self._quiet_since = now
+        quiet_at = self._quiet_since + self._quiet_s
+        if now >= quiet_at:
+            self.babbling = False
+            return None
+        self.babbling = self.babbling or now - self._since > self._babble_s
+        return min(quiet_at, now + (_BABBLE_STEP_S if self.babbling else _DRAIN_STEP_S))
