@@ -87,7 +87,7 @@ class Simulation:
                     task.cancel()
         finally:
             for terminal in self._terminals.values():
-                terminal.close()
+                await terminal.close()
             for server in servers:
                 await server.close()
             for line in lines.values():

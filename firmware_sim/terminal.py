@@ -56,8 +56,12 @@ class Terminal:
             if self._world.fault(self.device).what is not What.SILENT:
                 await self._measure()
 
-    def close(self) -> None:
-        self._hang_up()
+    async def close(self) -> None:
+        """Hang up for good."""
+        if self._connection is not None:
+            self._connection[1].close()
+            with suppress(OSError):
+                await self._connection[1].wait_closed()
 
     def _changed(self, device: str) -> None:
         if device == self.device and (alarms := self._gauge.alarms(self._world.values(device))) != self._alarms:
