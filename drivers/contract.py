@@ -98,3 +98,6 @@ class Driver:
     listen: Listen | None = None
     check: Callable[[Device], list[tuple[str, str]]] | None = None
     """Mistakes that only the driver can see (a bit outside its register...): (dotted path below the device, what)."""
+    exchanges: Callable[[Device, BusKind], list[list[tuple[int, int]]]] | None = None
+    """For ``gengfu check``: by group, request and reply bytes of each exchange of a poll that goes well. Without it the
+    first exchange of each group is taken for all."""

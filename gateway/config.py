@@ -65,6 +65,8 @@ class Site:
     journal: JournalSpec
     report: ReportSpec
     source: Path
+    unproved: frozenset[str] = frozenset()
+    """Devices whose template was never proved by frames of a manual or a recorded device: people are told."""
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Dotted path -> line in `source`, of the uplinks."""
 
@@ -126,6 +128,7 @@ def _site(document: Document, path: Path, templates: Templates, drivers: Mapping
         ),
         ReportSpec(report.by_exception),
         path,
+        frozenset(reader.unproved),
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
     )
 

@@ -15,7 +15,7 @@ from gateway.model import BusKind, BusSpec, Device, Text
 from gateway.site_rules import place
 from gateway.site_schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape
 from gateway.site_template import Template, Templates
-from gateway.site_words import nearest, unknown_key, validate
+from gateway.site_words import nearest, one_of, unknown_key, validate
 from gateway.yaml_lines import Document, Keys
 
 
@@ -61,10 +61,8 @@ def read_buses(document: Document, root: Path) -> dict[str, BusSpec]:
     for keys, item in items(document, "buses"):
         kind = item.get("kind") if isinstance(item, dict) else "serial"
         if isinstance(item, dict) and (not isinstance(kind, str) or kind not in BUS_SHAPES):
-            known = ", ".join(BUS_SHAPES)
-            hint = nearest(kind, BUS_SHAPES)
-            text = Text(f"须为以下之一：{known}{hint.zh}", f"must be one of {known}{hint.en}")
-            document.complain((*keys, "kind"), text)
+            missing = Text("缺少此项", "is missing")
+            document.complain((*keys, "kind"), one_of(BUS_SHAPES, kind) if "kind" in item else missing)
             continue
         shape = validate(BUS_SHAPES[str(kind)], item, document, keys)
         if shape is None:
@@ -111,7 +109,7 @@ def _resources(bus: BusSpec) -> list[tuple[str, str | int]]:
 
 
 class DeviceReader:
-    """Reads the devices of one site file; afterwards `devices` has the right ones and `unclear` the others' ids."""
+    """Reads the devices of one site file; afterwards `devices` has the right ones, `unclear` the others' ids."""
 
     def __init__(
         self, document: Document, buses: Mapping[str, BusSpec], templates: Templates, drivers: Mapping[str, Driver]
@@ -125,6 +123,7 @@ class DeviceReader:
         self._proved: set[str] = set()
         self.devices: dict[str, Device] = {}
         self.unclear: set[str] = set()
+        self.unproved: set[str] = set()
 
     def read(self) -> None:
         unique(self._document, "devices")
@@ -165,6 +164,8 @@ class DeviceReader:
             options,
             shape.simulated,
         )
+        if not template.proved:
+            self.unproved.add(device.id)
         return device if self._driver_agrees(device, driver, template, bool(shape.options), keys) else None
 
     def _bus(self, name: object, keys: Keys) -> BusSpec | None:

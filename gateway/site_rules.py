@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Kind, Place, Point, Severity, Text
 from gateway.site_schema import (
@@ -46,6 +46,9 @@ _KINDS: dict[str, tuple[Kind, ...]] = {
 }
 
 
+Leaf: TypeAlias = spec.Above | spec.Below | spec.Outside | spec.Equals | spec.Bit | spec.Rate | spec.Stale
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """What conditions can be about."""
@@ -79,21 +82,21 @@ def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> 
         if several is None:
             return None
         _window(
-            part.within_s, [point for one in several for point in points_of(one)], field, document, (*at, "within_s")
+            part.within_s, [leaf.point for one in several for leaf in leaves(one)], field, document, (*at, "within_s")
         )
         return spec.KOfN(part.k, several, part.within_s)
     return _leaf(name, part, field, document, at)
 
 
-def points_of(when: spec.Condition) -> Iterator[str]:
-    """The points of a condition, in the order of the file."""
+def leaves(when: spec.Condition) -> Iterator[Leaf]:
+    """The conditions on points, in the order of the file."""
     if isinstance(when, spec.Not):
-        yield from points_of(when.of)
+        yield from leaves(when.of)
     elif isinstance(when, spec.All | spec.Any | spec.KOfN):
         for one in when.of:
-            yield from points_of(one)
+            yield from leaves(one)
     else:
-        yield when.point
+        yield when
 
 
 def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Document, keys: Keys) -> spec.AlarmSpec:
@@ -110,7 +113,7 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
     if cls in _FIRST_SIGNAL and shape.on_delay_s > _FIRST_SIGNAL_S:
         text = Text("火警和求助的延时不得超过 10 秒", "a fire or personal alarm is not delayed by more than 10 s")
         document.complain((*keys, "on_delay_s"), text)
-    first = field.devices[next(points_of(when)).partition("/")[0]]
+    first = field.devices[next(leaves(when)).point.partition("/")[0]]
     where = place(shape.place) if shape.place is not None else first.place
     text = Text(shape.text.zh, shape.text.en)
     return spec.AlarmSpec(

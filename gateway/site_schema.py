@@ -18,7 +18,7 @@ ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$"
 FILE = r"^[^\x00-\x1f]{1,1000}$"
 WORDS = r"\S"
-POINT = r"^[A-Za-z0-9._-]+/([A-Za-z0-9._-]+|\*)$"
+POINT = r"^[^/]+/[^/]+$"
 
 PATTERNS: dict[str, Text] = {
     ID: Text(
@@ -53,6 +53,7 @@ Delay: TypeAlias = Annotated[float, Field(ge=0, le=86400)]
 Span: TypeAlias = Annotated[float, Field(gt=0, le=86400)]
 Period: TypeAlias = Annotated[float, Field(ge=0.02, le=86400)]
 Number: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
+Amount: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 
 
 class Shape(BaseModel):
@@ -150,7 +151,7 @@ BusShape: TypeAlias = SerialBusShape | TcpBusShape | ListenBusShape
 class DeviceShape(Shape):
     title = Text("设备", "A device")
     id: Id = field("设备编号，全站唯一", "identity, unique in the site")
-    bus: Id = field("所在总线", "its bus")
+    bus: str = field("所在总线", "its bus")
     template: str = field(
         "模板名（drivers/templates 下的文件名，不带扩展名）", "name of its template in drivers/templates"
     )
@@ -168,14 +169,14 @@ class AboveShape(Shape):
     title = Text("高于上限；降到 limit - hysteresis 以下才恢复", "over the limit, until under limit - hysteresis")
     point: PointId = field("测点", "point")
     limit: Number = field("限值", "limit")
-    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+    hysteresis: Amount = field("回差", "hysteresis", 0.0)
 
 
 class BelowShape(Shape):
     title = Text("低于下限；升到 limit + hysteresis 以上才恢复", "under the limit, until over limit + hysteresis")
     point: PointId = field("测点", "point")
     limit: Number = field("限值", "limit")
-    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+    hysteresis: Amount = field("回差", "hysteresis", 0.0)
 
 
 class OutsideShape(Shape):
@@ -183,7 +184,7 @@ class OutsideShape(Shape):
     point: PointId = field("测点", "point")
     low: Number = field("下限", "lower limit")
     high: Number = field("上限", "upper limit")
-    hysteresis: Number = field("回差", "hysteresis", 0.0, ge=0)
+    hysteresis: Amount = field("回差", "hysteresis", 0.0)
 
 
 class EqualsShape(Shape):

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from drivers.contract import Driver
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
-from gateway.site_schema import Id, Number, Period, Shape, Span, TextShape, Words, field
+from gateway.site_schema import Amount, Id, Period, Shape, Span, TextShape, Words, field
 from gateway.site_words import nearest, validate
 from gateway.yaml_lines import Document, Keys, dotted, read
 
@@ -54,7 +54,7 @@ class PointShape(Shape):
     cls: Literal["safety", "status", "measurement"] = field("类别", "class", "measurement", alias="class")
     unit: Annotated[str, Field(max_length=16)] = field("单位（SenML）", "unit (SenML)", "")
     range: Range | None = field("量程 [低, 高]", "the instrument's range [low, high]", None)
-    dead_band: Number = field("死区", "a change of at most this is not reported at once", 0.0, ge=0)
+    dead_band: Amount = field("死区", "a change of at most this is not reported at once", 0.0)
     longest_interval_s: Span = field("最长上报间隔", "reported at least this often", 60.0)
     labels: dict[int, Words] = field("枚举的标签（enum 必填）", "labels of an enumeration", {})
 
@@ -86,6 +86,7 @@ class Template:
     options_given: Mapping[str, Any]
     groups: tuple[tuple[str, GroupShape, tuple[tuple[PointShape, Any], ...]], ...]
     """Name, shape, points with their `at` objects; in the order of the file."""
+    proved: bool
     document: Document
 
     def device_groups(self, device: str, periods_s: Mapping[str, float]) -> tuple[Group, ...]:
@@ -152,7 +153,7 @@ def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> T
         for key, group in shape.groups.items()
     )
     text = Text(shape.model.text.zh, shape.model.text.en)
-    return Template(name, text, shape.driver, made, options, groups, document)
+    return Template(name, text, shape.driver, made, options, groups, shape.proved, document)
 
 
 def _driver(name: object, document: Document, drivers: Mapping[str, Driver]) -> Driver | None:
@@ -182,6 +183,9 @@ def _check(template: TemplateShape, document: Document) -> None:
             hint = nearest(point.group, template.groups)
             text = Text(f"没有组“{point.group}”{hint.zh}", f"there is no group '{point.group}'{hint.en}")
             document.complain(("points", index, "group"), text)
+        elif point.cls == "safety" and not template.groups[point.group].safety:
+            text = Text("安全类测点须在安全组（safety: true）", "a point of class safety belongs into a safety group")
+            document.complain(("points", index, "class"), text)
         if (point.kind == "enum") != bool(point.labels):
             text = Text("enum 必须有标签，其他类型不得有", "an enum needs labels, and only an enum has them")
             document.complain(("points", index, "labels"), text)

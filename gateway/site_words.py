@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -54,8 +54,8 @@ _WITH_LIMIT: dict[str, tuple[str, Text]] = {
     "less_than_equal": ("le", Text("不得大于 {}", "must be at most {}")),
     "string_too_short": ("min_length", Text("至少 {} 个字", "must have at least {} characters")),
     "string_too_long": ("max_length", Text("最多 {} 个字", "must have at most {} characters")),
-    "too_short": ("min_length", Text("至少 {} 项", "must have at least {} items")),
-    "too_long": ("max_length", Text("最多 {} 项", "must have at most {} items")),
+    "too_short": ("min_length", Text("至少 {} 项", "must have at least {} item(s)")),
+    "too_long": ("max_length", Text("最多 {} 项", "must have at most {} item(s)")),
 }
 _EMPTY = Text("没有值", "has no value")
 _FULL_WIDTH_COLON = Text("（注意全角冒号“：”，应为“: ”）", " (there is a full-width colon '：', not ': ')")
@@ -66,27 +66,54 @@ def validate(kind: type[T], value: Any, document: Document, keys: Keys) -> T | N
 
     `value` usually stands at `keys` in the document; a value put together from several places may differ from it.
     """
-    faults = list(_unknown_keys(kind, value, document, keys))
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if key not in faults}
+    known = [item.name for item in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    unknown = [key for key in value if key not in known] if known and isinstance(value, dict) else []
+    for key in unknown:  # a shape forbids them itself; a dataclass is the standard library's and would let them pass
+        document.complain((*keys, key), unknown_key(key, known))
+    meant: set[Keys] = {(_nearest(key, known),) for key in unknown}
+    if unknown:
+        value = {key: item for key, item in value.items() if key in known}
     adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]  # a class is hashable
     try:
         valid = adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        said: set[Keys] = set()
-        for fault in error.errors(include_url=False):
-            way = _way(fault, value)
-            if way not in said:  # a union complains once for each of its types
-                said.add(way)
-                document.complain((*keys, *way), _words(fault, kind))
+        _tell(error.errors(include_url=False), kind, value, document, keys, meant)
         return None
-    return None if faults else valid
+    return None if unknown else valid
+
+
+def _tell(
+    faults: Sequence[Mapping[str, Any]], kind: type, value: Any, document: Document, keys: Keys, meant: set[Keys]
+) -> None:
+    """`meant`: keys that a misspelt one stands for, so that they are not missing as well."""
+    meant |= {
+        (*_way(fault, value)[:-1], _nearest(fault["loc"][-1], _known(kind, fault["loc"][:-1])))
+        for fault in faults
+        if fault["type"] == "extra_forbidden"
+    }
+    said: set[Keys] = set()
+    for fault in faults:
+        way = _way(fault, value)
+        if way in said or (fault["type"] == "missing" and way in meant):
+            continue  # a union complains once for each of its types
+        said.add(way)
+        document.complain((*keys, *way), _words(fault, kind))
 
 
 def nearest(word: object, known: Iterable[str]) -> Text:
     """A hint to the known word that looks most like it; empty when none does."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return Text(f"；是不是“{near[0]}”？", f"; did you mean '{near[0]}'?") if near else Text("", "")
+    near = _nearest(word, known)
+    return Text(f"；是不是“{near}”？", f"; did you mean '{near}'?") if near else Text("", "")
+
+
+def one_of(known: Iterable[str], given: object) -> Text:
+    words = list(known)
+    hint = Text("；此处没有值", "; it has no value") if given is None else nearest(given, words)
+    return Text(f"须为以下之一：{'、'.join(words)}{hint.zh}", f"must be one of {', '.join(words)}{hint.en}")
+
+
+def _nearest(word: object, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(str(word), list(known), n=1)), "")
 
 
 def unknown_key(word: object, known: Iterable[str]) -> Text:
@@ -97,17 +124,6 @@ def unknown_key(word: object, known: Iterable[str]) -> Text:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _unknown_keys(kind: type, value: Any, document: Document, keys: Keys) -> Iterable[object]:
-    """A shape forbids them itself; a driver's dataclass is the standard library's and would let them pass."""
-    if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):
-        return
-    known = [item.name for item in dataclasses.fields(kind)]
-    for key in value:
-        if key not in known:
-            document.complain((*keys, key), unknown_key(key, known))
-            yield key
 
 
 def _way(fault: Mapping[str, Any], value: Any) -> Keys:
@@ -138,7 +154,8 @@ def _words(fault: Mapping[str, Any], kind: type) -> Text:
     if name == "extra_forbidden":
         return unknown_key(fault["loc"][-1], _known(kind, fault["loc"][:-1]))
     if name in ("literal_error", "enum"):
-        return _one_of(context["expected"], given)
+        expected: str = context["expected"]  # 'N', 'E' or 'O' -- or, of numbers: 1, 2 or 3
+        return one_of(re.findall(r"'([^']*)'", expected) or re.findall(r"[-\w.]+(?= or |,|$)", expected), given)
     if given is None and name in _SAID and name != "missing":
         return _EMPTY
     if name == "string_pattern_mismatch":
@@ -155,16 +172,6 @@ def _words(fault: Mapping[str, Any], kind: type) -> Text:
     if name == "value_error":
         return Text(f"不可用：{context['error']}", str(context["error"]))
     return Text(f"不可用：{fault['msg']}", fault["msg"])
-
-
-def _one_of(expected: str, given: Any) -> Text:
-    """`expected` is pydantic's list: ``'N', 'E' or 'O'``, ``1200, 2400 or 4800``"""
-    words = re.findall(r"'([^']*)'", expected) or re.findall(r"[-\w.]+(?= or |,|$)", expected)
-    if given is None:
-        hint = Text("；此处没有值", "; it has no value")
-    else:
-        hint = nearest(given, words) if isinstance(given, str) else Text("", "")
-    return Text(f"须为以下之一：{'、'.join(words)}{hint.zh}", f"must be one of {', '.join(words)}{hint.en}")
 
 
 def _plain(number: Any) -> str:

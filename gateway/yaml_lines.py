@@ -72,6 +72,9 @@ _SYNTAX = {
     "block sequence entries are not allowed in this context": Text(
         "此处不能出现列表项“- ”", "a list item '- ' cannot stand here"
     ),
+    "found unexpected ':'": Text(
+        "冒号位置有误；键后没有值时请删去此键", "a ':' is out of place; leave out a key without a value"
+    ),
     "did not find expected node content": Text("此处缺少内容", "a value is missing here"),
     "found unknown escape character": Text(
         "双引号中有未知的转义符“\\”；请改用单引号", "unknown escape after '\\' in double quotes; take single quotes"
