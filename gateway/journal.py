@@ -1,0 +1,549 @@
+"""One lane of the journal as the event loop sees it: commit, read after a cursor, settle. Nothing here waits for a disk.
+
+The parts: `journal_open` (open, check, create a file), `journal_rows` (rows as sound records) and `journal_file`
+(transactions) run on the lane's own thread (`worker`); `journal_writer` (in flight, told, tried again), `journal_tail` (what
+is in memory) and `settlement` (positions of uplinks) on the loop; `seal` (CRC and hash chain), `ranges` and `retention`
+(what goes when full) are pure.
+
+Guarantees
+* The order of the records is the order of the calls of `commit`: sequence, CRC and chain are given at once, in memory.
+* Records and the state that belongs to them are one transaction.
+* `then` is called exactly once a commit, on the loop: when it is on the disk, or with an error when it failed or took over
+  `overdue_s`. In the latter case the records stay in a bounded tail and are tried again until they are on the disk, with
+  their ids, in their order, once. A dead disk never silences an alarm (law 5).
+* `after` gives records in order and never one that does not match its seal. What cannot be given is counted and told by a
+  gap record.
+
+Visible before they are durable are the records of the alarm lane (receipts name the full id, with its run), and all of a
+journal that was begun in memory since its file could not be written at start (no later run goes on with it). Telemetry of
+a journal on a disk is visible when durable: a receipt's position counts sequences, and a later run gives those again that
+this run did not get onto the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway import retention
+from gateway.clock import Clock
+from gateway.errors import StorageError
+from gateway.journal_file import Drop, Expected, JournalFile, Outcome
+from gateway.journal_open import Birth, Content, Segment
+from gateway.journal_rows import Verdict
+from gateway.journal_tail import Batch, Tail, Then
+from gateway.journal_writer import Writer, give
+from gateway.model import Draft, Lane, Record
+from gateway.ranges import Pair, Ranges
+from gateway.seal import ZERO, Scribe, seal
+from gateway.settlement import Settlement
+from gateway.wire import payloads
+from gateway.worker import Worker
+
+T = TypeVar("T")
+
+_GAP = {Lane.ALARM: payloads.EVENT_GAP, Lane.TELEMETRY: payloads.TELEMETRY_GAP}
+_CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}
+"""Smaller for alarms, so that none waits long behind a checkpoint."""
+_READ_S = {Lane.ALARM: 1.0, Lane.TELEMETRY: 5.0}
+"""A reader is told that the disk cannot be read rather than left waiting."""
+_OPEN_S = 10.0
+_CLOSE_S = 5.0
+_VERIFY_ROWS = 500
+_UNKNOWN_BASE = 2**50
+"""A journal begun without having seen its file counts from beyond whatever that file may hold; below 2^53 (JSON)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the lane found at its start."""
+
+    journal: str
+    run: str
+    first: int
+    """First sequence of this run."""
+    durable: bool
+    """False: the file cannot be written; the lane works from memory and keeps trying."""
+    why: str
+    set_aside: Path | None
+    """Where a damaged file was moved to."""
+    previous_boot: str
+    """Boot id of the run before; empty when there is none."""
+    checked: bool
+    """quick_check came to its end within its time."""
+    damaged_items: int
+    """Pieces of state or positions that did not match their CRC and were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    committed: int
+    """Records that reached the disk in this run."""
+    transactions: int
+    announced: int
+    """Commits told before they were durable."""
+    failures: int
+    dropped: Mapping[str, int]
+    """By reason: settled, quota, repeats, memory, corrupt, lost."""
+    waiting: int
+    """Commits that are not on the disk yet."""
+    waiting_bytes: int
+    durable: int
+    last: int
+    used_bytes: int
+    quota_bytes: int
+    nearly_full: bool
+    """Unsettled records fill 80 % of the quota."""
+    failing_since: float | None
+    why: str
+    set_aside: Path | None
+
+
+class Journal:
+    """One lane. All methods are called on the event loop."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        path: Path,
+        gateway: str,
+        clock: Clock,
+        worker: Worker,
+        quota_bytes: int,
+        random_hex: Callable[[int], str],
+        *,
+        overdue_s: float = 0.5,
+        tail_bytes: int = 4 * 1024 * 1024,
+        check_s: float = 5.0,
+    ) -> None:
+        """`random_hex(n)` gives 2n digits; `tail_bytes` bounds what waits for a failing disk; `check_s`: for quick_check."""
+        self.lane = lane
+        self.settlement = Settlement({}, [])
+        self._clock = clock
+        self._worker = worker
+        self._quota_bytes = quota_bytes
+        self._overdue_s = overdue_s
+        self._tail_bytes = tail_bytes
+        self._birth = Birth(gateway, lane.value, random_hex(4), clock.boot)
+        self._scribe = Scribe(gateway, lane, self._birth.journal, random_hex(4), clock.boot)
+        self._file = JournalFile(
+            path,
+            self._birth,
+            lambda: random_hex(4),
+            clock.monotonic,
+            check_s=check_s,
+            checkpoint_pages=_CHECKPOINT_PAGES[lane],
+        )
+        self._segments: list[Segment] = []
+        self._state: dict[str, bytes] = {}
+        self._gone = Ranges()
+        self._missing = Ranges()
+        """Dropped from the tail; told when the disk works again."""
+        self._last = 0
+        self._oldest = 1
+        self._digest = ZERO
+        self._known = False
+        """What is in the file has been seen."""
+        self._early = lane is Lane.ALARM
+        self._cursor = 0
+        """Where retention looks next."""
+        self._made_room = False
+        self._stuck_bytes = 0
+        self._set_aside: Path | None = None
+        self._dropped: Counter[str] = Counter()
+        self._watchers: list[Callable[[], None]] = []
+        self._tidying: asyncio.Task[None] | None = None
+        self._hanging: asyncio.Future[Any] | None = None
+        self._closing = self._closed = False
+
+    @property
+    def journal(self) -> str:
+        """Id of the journal that new records belong to."""
+        return self._scribe.journal
+
+    @property
+    def journals(self) -> tuple[str, ...]:
+        """Ids of all journals in this lane; receipts may name any of them."""
+        return tuple(journal for _, journal in self._segments)
+
+    @property
+    def run(self) -> str:
+        return self._scribe.run
+
+    # -- opening and closing -------------------------------------------------------------------------------------
+
+    async def open(self) -> Opened:
+        """Call it once, first. Always ends with a lane that takes commits."""
+        self._writer = self._make_writer(0)
+        content: Content | None = None
+        why = ""
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                content = await self._writer.ask(self._file.open)
+        except (StorageError, TimeoutError) as error:
+            why = str(error) or "the disk does not answer"
+            self._begin_in_memory(_UNKNOWN_BASE + (int(self._clock.wall()) << 18))
+        else:
+            self._take_over(content)
+            if not content.writable:
+                why = content.why
+                self._begin_in_memory(content.last)
+        self._writer = self._make_writer(self._last)
+        opened = self._opened(content, why)
+        if why:
+            self._writer.begin_failing(why)
+            if self._last:
+                self._tell_gap((1, self._last), 0, "begun in memory")
+        if content and content.damaged_end:
+            self._account([content.damaged_end], "corrupt")
+        return opened
+
+    def _make_writer(self, durable: int) -> Writer:
+        tail = Tail(durable, self._tail_bytes)
+        return Writer(self, self.lane, self._file, self._worker, self._clock, tail, self._overdue_s)
+
+    def _take_over(self, content: Content) -> None:
+        self._known = True
+        self._segments = content.segments
+        self._scribe = self._scribe._replace(journal=content.segments[-1][1])
+        self.settlement = Settlement(content.uplinks, self._segments)
+        self._state = content.state
+        self._gone = content.gone.copy()
+        self._last = content.last
+        self._oldest = content.first or content.last + 1
+        self._digest = content.last_digest or ZERO
+        self._set_aside = content.set_aside
+
+    def _begin_in_memory(self, base: int) -> None:
+        """A journal of its own: its name was never on the disk, so no later run can give its numbers again."""
+        self._scribe = self._scribe._replace(journal=self._birth.journal)
+        self._segments = [*(segment for segment in self._segments if segment[0] <= base), (base + 1, self.journal)]
+        self._oldest = self._oldest if self._known else base + 1
+        self._last, self._digest, self._early = base, ZERO, True
+        self.settlement.segments = self._segments
+
+    def _opened(self, content: Content | None, why: str) -> Opened:
+        return Opened(
+            journal=self.journal,
+            run=self.run,
+            first=self._last + 1,
+            durable=not why,
+            why=why,
+            set_aside=self._set_aside,
+            previous_boot=content.previous_boot if content else "",
+            checked=content is not None and content.checked,
+            damaged_items=content.damaged_items if content else 0,
+        )
+
+    async def close(self) -> None:
+        """Commit what waits and close the file, within 5 s; what a failing disk does not take is lost."""
+        self._closing = True
+        if self._tidying:
+            self._tidying.cancel()
+        with suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self._writer.drain()
+                await self._writer.ask(self._file.close)
+        self._closed = True
+        self._writer.stop()
+        self._worker.close()
+
+    # -- committing ----------------------------------------------------------------------------------------------
+
+    def commit(
+        self, drafts: Sequence[Draft], state: Mapping[str, bytes | None] | None = None, then: Then | None = None
+    ) -> list[Record]:
+        """One transaction: records of `drafts`, and `state` (None deletes a key). Does not wait; see `then` above."""
+        if self._closed:
+            raise RuntimeError("the journal is closed")
+        return self._commit(drafts, state or {}, then, None)
+
+    def _commit(
+        self, drafts: Sequence[Draft], state: Mapping[str, bytes | None], then: Then | None, drop: Drop | None
+    ) -> list[Record]:
+        now, wall, trusted = self._clock.monotonic(), self._clock.wall(), self._clock.trusted()
+        records: list[Record] = []
+        digest = self._digest
+        for sequence, draft in enumerate(drafts, self._last + 1):
+            records.append(seal(self._scribe, draft, sequence, wall - now + draft.at, trusted, digest))
+            digest = records[-1].digest
+        self._last, self._digest = self._last + len(records), digest
+        for key, value in state.items():
+            if value is None:
+                self._state.pop(key, None)
+            else:
+                self._state[key] = value
+        items = {("state", key): value for key, value in state.items()}
+        self._writer.push(Batch(list(records), items, then, now, drop, told=not (records or then)))
+        return records
+
+    def state(self) -> dict[str, bytes]:
+        """As found at open, kept current with every commit."""
+        return dict(self._state)
+
+    def expected(self, durable: int, *, with_state: bool) -> Expected:
+        state = {("state", key): value for key, value in self._state.items()} if with_state else None
+        return Expected(self.run, durable, tuple(self._segments), state, anew=not self._known)
+
+    def landed(self, batches: list[Batch], outcome: Outcome) -> None:
+        for batch in batches:
+            for first, last in batch.drop.gone if batch.drop else ():
+                self._gone.add(first, last)
+        if outcome.reopened:
+            self._reopened(outcome.reopened, outcome.hole)
+        if len(self._missing):
+            missing, self._missing = self._missing, Ranges()
+            self._account(missing.pairs(), "memory")
+        if self._tidying is None and not self._closing and self._excess_bytes():
+            self._tidying = asyncio.get_running_loop().create_task(self._tidy())
+            self._tidying.add_done_callback(self._tidied)
+
+    def _reopened(self, content: Content, hole: Pair | None) -> None:
+        """The file was opened again: the same one, one that could not be seen before, or a new one for a lost one."""
+        self._segments = content.segments
+        self._set_aside = content.set_aside or self._set_aside
+        if not self._known:
+            self._known = True
+            self._state = {**content.state, **self._state}
+            self._gone = content.gone.copy()
+            self._oldest = content.first or self._oldest
+            beyond = hole[1] if hole else content.last
+            self.settlement.merge(content.uplinks, self._segments, beyond, self._oldest)
+            if hole:
+                self._void([hole])
+        elif hole:
+            self.settlement.segments = self._segments
+            self._account([hole], "lost")
+        self.settlement.touch()
+
+    def lost(self, records: list[Record]) -> None:
+        for record in records:
+            self._missing.add(record.sequence, record.sequence)
+
+    # -- gaps ----------------------------------------------------------------------------------------------------
+
+    def _account(self, pairs: Iterable[Pair], reason: str) -> None:
+        """Records that can never be given: count them, tell them, miss them no more."""
+        for pair in pairs:
+            for part in tuple(self._gone.missing(*pair)):
+                count = part[1] - part[0] + 1
+                self._dropped[reason] += count
+                self._void([part])
+                self._tell_gap(part, count, reason, Drop(gone=(part,)))
+
+    def _void(self, pairs: Iterable[Pair]) -> None:
+        for first, last in pairs:
+            self._gone.add(first, last)
+            self.settlement.void([(first, last)])
+
+    def _tell_gap(
+        self, pair: Pair, dropped: int, reason: str, drop: Drop | None = None, then: Then | None = None
+    ) -> None:
+        body = payloads.gap(*pair, dropped, reason)
+        self._commit([Draft(_GAP[self.lane], self._clock.monotonic(), body)], {}, then, drop)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def after(self, sequence: int, limit: int, limit_bytes: int) -> list[Record]:
+        """The next visible records beyond `sequence`, in order: at most `limit` and `limit_bytes` of bodies, but at least one.
+
+        Raises StorageError when the disk cannot be read. In the alarm lane newer records that are in memory are given
+        instead, if there are any; `unsettled` gives the skipped ones when the disk is back.
+        """
+        tail = self._writer.tail
+        while sequence < tail.floor:
+            try:
+                page = await self._read(partial(self._file.read, sequence, limit, limit_bytes))
+            except StorageError:
+                newer = self._in_memory(sequence)
+                if self.lane is Lane.ALARM and newer:
+                    return _cut(newer, limit, limit_bytes)
+                raise
+            self._account(page.broken, "corrupt")
+            if page.records:
+                return page.records
+            sequence = page.cursor
+            if page.end:
+                break
+        return _cut(self._in_memory(sequence), limit, limit_bytes)
+
+    async def unsettled(self, uplink: str, limit: int = 500) -> list[Record]:
+        """The oldest visible records that `uplink` has not settled; raises StorageError as `after` does."""
+        settled = self.settlement.enter(uplink, self._oldest)
+        floor = self._writer.tail.floor
+        pairs = tuple(islice(settled.missing(1, floor), limit))
+        stored: list[Record] = []
+        newer = [record for record in self._in_memory(floor) if record.sequence not in settled]
+        if pairs:
+            try:
+                stored = await self._read(partial(self._file.listing, pairs, limit))
+            except StorageError:
+                if self.lane is not Lane.ALARM or not newer:
+                    raise
+        return (stored + newer)[:limit]
+
+    def _in_memory(self, after: int) -> list[Record]:
+        return self._writer.tail.memory(after, early=self._early)
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        """The thread's answer within `_READ_S`; while an earlier question hangs, the answer is known."""
+        if self._hanging and not self._hanging.done():
+            raise StorageError("the disk does not answer")
+        answer = self._writer.ask(question)
+        done, _ = await asyncio.wait([answer], timeout=_READ_S[self.lane])
+        if not done:
+            self._hanging = answer
+            raise StorageError("the disk does not answer")
+        return answer.result()
+
+    async def verify(self, after: int = 0) -> int | None:
+        """The first broken sequence beyond `after`: not as sealed, not linked, or missing unaccounted; None if all is sound.
+
+        Looks at what is on the disk, in steps, so that commits go on meanwhile.
+        """
+        verdict = Verdict(None, after, None, end=False)
+        while not verdict.end:
+            question = partial(self._file.verify, verdict.cursor, verdict.before, _VERIFY_ROWS)
+            verdict = await self._writer.ask(question)
+        return verdict.broken
+
+    def on_visible(self, callback: Callable[[], None]) -> None:
+        """`callback` is called on the loop whenever `after` may give more."""
+        self._watchers.append(callback)
+
+    def visible(self) -> None:
+        for callback in self._watchers:
+            asyncio.get_running_loop().call_soon(callback)
+
+    # -- settling ------------------------------------------------------------------------------------------------
+
+    def position(self, uplink: str) -> int:
+        """Everything up to here is settled. A new uplink begins at the oldest record kept.
+
+        It can go back once: when a file that could not be read at start is there again. Read on from it then.
+        """
+        return self.settlement.enter(uplink, self._oldest).head()
+
+    def settle(self, uplink: str, sequences: Iterable[int]) -> None:
+        """One by one, in any order. Compare ids before: a sequence of an earlier run may be another record."""
+        self.settlement.enter(uplink, self._oldest)
+        self.settlement.settle(uplink, sequences, self._last)
+        self._settled()
+
+    def settle_to(self, uplink: str, sequence: int) -> None:
+        """All of that sequence's journal up to it."""
+        self.settlement.enter(uplink, self._oldest)
+        self.settlement.settle_to(uplink, sequence, self._last)
+        self._settled()
+
+    def _settled(self) -> None:
+        self._stuck_bytes = 0
+        if self.settlement.dirty:
+            self._writer.settle_soon()
+
+    def keep_uplinks(self, names: Iterable[str]) -> None:
+        """The uplinks there are; what others had not settled is not kept for them any longer."""
+        for name in set(self.settlement.names()).difference(names):
+            self.settlement.forget(name)
+        self._settled()
+
+    def backlog(self, uplink: str) -> int:
+        """How many records `uplink` has not settled, about (thinned ranges count as gone)."""
+        settled = self.settlement.enter(uplink, self._oldest)
+        pairs = settled.missing(1, self._last)
+        return sum(last - first + 1 - self._gone.count(first, last) for first, last in pairs)
+
+    # -- retention -----------------------------------------------------------------------------------------------
+
+    def _excess_bytes(self) -> int:
+        used = self._writer.used_bytes
+        if used <= self._stuck_bytes + self._quota_bytes // 64:
+            return 0
+        return retention.excess_bytes(used, self._quota_bytes)
+
+    async def _tidy(self) -> None:
+        """Make room, chunk by chunk; commits go between."""
+        with suppress(StorageError):  # the next commit shows whether the disk works, and comes back here
+            while excess := self._excess_bytes():
+                settled = tuple(self.settlement.by_all().within(1, self._writer.tail.durable))
+                going, self._writer.used_bytes = await self._writer.ask(partial(self._file.prune, settled, excess))
+                self._dropped["settled"] += len(going)
+                for sequence in going:
+                    self._gone.add(sequence, sequence)
+                if not going and not await self._give_way(excess):
+                    break
+
+    async def _give_way(self, excess: int) -> bool:
+        """Drop some of the unsettled, with the record that tells it; whether it is worth trying on."""
+        unsettled = tuple(self.settlement.by_all().missing(self._cursor + 1, self._writer.tail.durable))
+        question = partial(self._file.decide, unsettled, excess, _GAP[self.lane])
+        decision = await self._writer.ask(question)
+        self._cursor = decision.cursor
+        if not decision.drop:
+            if not decision.cursor and not self._made_room:
+                self._stuck_bytes = self._writer.used_bytes
+                return False
+            self._made_room = self._made_room and decision.cursor > 0
+            return True
+        self._made_room = True
+        first, last, count = decision.drop[0], decision.drop[-1], len(decision.drop)
+        gone: tuple[Pair, ...] = ((first, last),)
+        reason = "quota"
+        if self.lane is Lane.ALARM:
+            gone = Ranges((one, one) for one in decision.drop).pairs()
+            reason = f"repeats of {decision.subject}"
+            self.settlement.void(gone)
+        self._dropped[reason.partition(" ")[0]] += count
+        told: asyncio.Future[StorageError | None] = asyncio.get_running_loop().create_future()
+        self._tell_gap((first, last), count, reason, Drop(decision.drop, gone), lambda _, error: give(told, error))
+        return await told is None
+
+    def _tidied(self, task: asyncio.Task[None]) -> None:
+        self._tidying = None
+        if not task.cancelled():
+            task.result()  # a bug shows in the loop's handler
+
+    def counters(self) -> Counters:
+        writer = self._writer
+        return Counters(
+            committed=writer.tally.committed,
+            transactions=writer.tally.transactions,
+            announced=writer.tally.announced,
+            failures=writer.tally.failures,
+            dropped=dict(self._dropped),
+            waiting=len(writer.tail.waiting),
+            waiting_bytes=writer.tail.bytes,
+            durable=writer.tail.durable,
+            last=self._last,
+            used_bytes=writer.used_bytes,
+            quota_bytes=self._quota_bytes,
+            nearly_full=retention.nearly_full(writer.used_bytes, self._unsettled_share(), self._quota_bytes),
+            failing_since=writer.failing_since,
+            why=writer.why if writer.failing_since is not None else "",
+            set_aside=self._set_aside,
+        )
+
+    def _unsettled_share(self) -> float:
+        durable = self._writer.tail.durable
+        kept = durable - self._gone.count(1, durable)
+        open_count = sum(
+            last - first + 1 - self._gone.count(first, last)
+            for first, last in self.settlement.by_all().missing(1, durable)
+        )
+        return open_count / kept if kept > 0 else 0.0
+
+
+def _cut(records: list[Record], limit: int, limit_bytes: int) -> list[Record]:
+    size = 0
+    for index, record in enumerate(records[:limit]):
+        size += len(record.body)
+        if index and size > limit_bytes:
+            return records[:index]
+    return records[:limit]

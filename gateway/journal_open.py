@@ -1,0 +1,278 @@
+"""Opening the SQLite file of one lane: connect, check, create; what is in it. Runs on the lane's own thread.
+
+Guarantees
+* One connection, held under SQLite's exclusive lock: a second process is refused, and the index of the write-ahead log
+  lives in the heap (no shared-memory file, no mmap, so a full disk cannot kill the process).
+* WAL with synchronous=FULL: a commit has returned only after its fdatasync. A new file's directory is synced too.
+* What an earlier process left in the log without knowing whether it reached the disk is made durable here, by a
+  checkpoint, before anything is built upon it.
+* A damaged file (header, quick_check within its time budget, its own facts missing) raises `Damaged`; `set_aside` moves it.
+  A file that only cannot be written is opened to be read.
+
+Every small item (own facts, engine state, positions) carries a CRC; one that fails is left out and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import apsw
+
+from gateway.ranges import Pair, Ranges
+
+APPLICATION_ID = 0x47454E47  # "GENG"
+VERSION = 1
+LARGEST_BYTES = 16 * 1024 * 1024
+"""No record or item is larger: a damaged length must not make SQLite allocate gigabytes."""
+WAL_BYTES = 4 * 1024 * 1024
+KEPT_ASIDE = 2
+"""Damaged files kept beside the good one; older ones go, or a bad card would fill the disk with them."""
+SUFFIXES = ("", "-wal", "-shm", "-journal")
+SCHEMA = """
+CREATE TABLE record(
+  sequence INTEGER PRIMARY KEY, journal TEXT NOT NULL, run TEXT NOT NULL, kind TEXT NOT NULL, boot TEXT NOT NULL,
+  at REAL NOT NULL, wall REAL NOT NULL, trusted INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
+  previous BLOB NOT NULL, digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE item(
+  space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY(space, key)
+) STRICT, WITHOUT ROWID;
+"""
+Item = tuple[str, str]
+"""Space (``own``, ``state``, ``uplink``) and key."""
+Segment = tuple[int, str]
+"""First sequence and id of a journal."""
+
+
+class Damaged(Exception):
+    """The file is not what it should be. Reaction: `JournalFile` sets it aside and makes a new one."""
+
+
+class Birth(NamedTuple):
+    """What a new file is made with."""
+
+    gateway: str
+    lane: str
+    journal: str
+    boot: str
+
+
+@dataclass(slots=True)
+class Content:
+    """What a file holds."""
+
+    fresh: bool
+    """Made just now."""
+    writable: bool = False
+    checked: bool = False
+    """quick_check came to its end within its time."""
+    why: str = ""
+    """Why it is not writable."""
+    previous_boot: str = ""
+    segments: list[Segment] = field(default_factory=list)
+    """The journals in the file, the current one last."""
+    state: dict[str, bytes] = field(default_factory=dict)
+    uplinks: dict[str, Ranges] = field(default_factory=dict)
+    gone: Ranges = field(default_factory=Ranges)
+    damaged_items: int = 0
+    first: int = 0
+    last: int = 0
+    """Lowest and highest sequence of the rows; 0 without any."""
+    last_digest: str = ""
+    """Alarm lane: of the record `last`."""
+    damaged_end: Pair | None = None
+    """Rows behind the last sound one that could not be trusted; they are taken out."""
+    set_aside: Path | None = None
+
+
+@contextmanager
+def transaction(db: apsw.Connection) -> Iterator[None]:
+    """All of it or nothing; after the block it is on the disk (synchronous=FULL)."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            with suppress(apsw.Error):  # the error that led here is the one to tell
+                db.execute("ROLLBACK")
+
+
+def put(db: apsw.Connection, item: Item, value: bytes | None) -> None:
+    """Insert or replace; None deletes."""
+    if value is None:
+        db.execute("DELETE FROM item WHERE space = ? AND key = ?", item)
+        return
+    crc = crc32(b"\n".join((item[0].encode(), item[1].encode(), value)))
+    db.execute("INSERT OR REPLACE INTO item VALUES(?, ?, ?, ?)", (*item, value, crc))
+
+
+def as_json(pairs: object) -> bytes:
+    return json.dumps(pairs, separators=(",", ":")).encode()
+
+
+def join(there: Sequence[Segment], last: int, ours: Sequence[Segment]) -> list[Segment]:
+    """The journals of a file that holds sequences up to `last`, when those of `ours` go on in it."""
+    joined = [segment for segment in there if segment[0] <= last]
+    ends = [first - 1 for first, _ in ours[1:]]
+    for (first, journal), end in zip_longest(ours, ends):
+        if (end is None or end > last) and (not joined or joined[-1][1] != journal):
+            joined.append((max(first, last + 1), journal))
+    return joined
+
+
+def sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(path: Path, tag: str) -> Path:
+    """Rename the file with all that belongs to it; returns its new name."""
+    target = path.with_name(f"{path.name}.broken-{tag}")
+    # The database first: a log without its database is dropped by SQLite, a database without its log would look sound.
+    for suffix in SUFFIXES:
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))
+    aside = [one for one in path.parent.glob(f"{path.name}.broken-*") if not one.name.endswith(SUFFIXES[1:])]
+    for old in sorted(aside, key=lambda one: one.stat().st_ctime_ns)[:-KEPT_ASIDE]:
+        for suffix in SUFFIXES:
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return target
+
+
+def connect(path: Path) -> apsw.Connection:
+    """The connection, configured; creates an empty file (0600) where there is none. Raises OSError, apsw.Error."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        sync_directory(path.parent)
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    if db.readonly("main"):
+        # A lock needs a writable descriptor; without one, nobody else writes either.
+        db.close()
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+    db.set_busy_timeout(0)
+    db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
+    db.execute("PRAGMA locking_mode=EXCLUSIVE")
+    db.execute("PRAGMA mmap_size=0")
+    return db
+
+
+def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable[[], float]) -> Content:
+    """Check, create where empty, prove that it can be written, and read everything but the records."""
+    readonly = db.readonly("main")
+    if not readonly:
+        if db.pragma("application_id") == 0 and db.pragma("page_count") == 0:
+            _create(db)
+        _write_ahead(db)
+    content = Content(fresh=False, checked=_quick_check(db, budget_s, monotonic))
+    if db.pragma("application_id") != APPLICATION_ID or db.pragma("user_version") != VERSION:
+        raise Damaged("not a journal of this version")
+    own = _read_items(db, content)
+    if not own:
+        content.fresh = not _rows(db, content)
+    if content.fresh:
+        own = {
+            "gateway": birth.gateway.encode(),
+            "lane": birth.lane.encode(),
+            "segments": as_json([(1, birth.journal)]),
+        }
+    _understand(own, birth, content)
+    _rows(db, content)
+    content.why = "read-only" if readonly else _prove(db, own if content.fresh else {}, birth)
+    content.writable = not content.why
+    return content
+
+
+def _create(db: apsw.Connection) -> None:
+    db.execute("PRAGMA page_size=4096")
+    with transaction(db):
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute(SCHEMA)
+
+
+def _write_ahead(db: apsw.Connection) -> None:
+    if db.pragma("journal_mode", "wal") != "wal":
+        raise Damaged("cannot use a write-ahead log")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+    db.wal_autocheckpoint(0)  # a checkpoint is a step of its own, after the commit was told
+
+
+def _quick_check(db: apsw.Connection, budget_s: float, monotonic: Callable[[], float]) -> bool:
+    deadline = monotonic() + budget_s
+    db.set_progress_handler(lambda: monotonic() > deadline, 10_000)
+    try:
+        answer = db.execute("PRAGMA quick_check(1)").fetchall()
+    except apsw.InterruptError:
+        return False
+    finally:
+        db.set_progress_handler(None)
+    if answer != [("ok",)]:
+        raise Damaged(f"quick_check: {answer[0][0] if answer else 'no answer'}")
+    return True
+
+
+def _read_items(db: apsw.Connection, content: Content) -> dict[str, bytes]:
+    """State and positions into `content`; returns the file's own facts."""
+    own: dict[str, bytes] = {}
+    for space, key, value, crc in db.execute(
+        "SELECT CAST(space AS BLOB), CAST(key AS BLOB), CAST(value AS BLOB), CAST(crc AS INTEGER) FROM item"
+    ):
+        if crc != crc32(b"\n".join((space or b"", key or b"", value or b""))):
+            content.damaged_items += 1
+        elif space == b"state":
+            content.state[key.decode()] = value
+        elif space == b"uplink":
+            content.uplinks[key.decode()] = Ranges(json.loads(value))
+        else:
+            own[key.decode()] = value
+    return own
+
+
+def _understand(own: dict[str, bytes], birth: Birth, content: Content) -> None:
+    for name, expected in (("gateway", birth.gateway), ("lane", birth.lane)):
+        if own.get(name) != expected.encode():
+            raise Damaged(f"of another {name}, or its name is damaged")
+    if "segments" not in own:
+        raise Damaged("its journal id is damaged")
+    content.segments = [(first, journal) for first, journal in json.loads(own["segments"])]
+    content.previous_boot = own.get("boot", b"").decode()
+    pairs: list[Pair] = json.loads(own.get("gone", b"[]"))
+    content.gone = Ranges(pairs)
+
+
+def _rows(db: apsw.Connection, content: Content) -> int:
+    # count(*) would read every page of the tree
+    content.first, content.last = db.execute(
+        "SELECT ifnull((SELECT min(sequence) FROM record), 0), ifnull((SELECT max(sequence) FROM record), 0)"
+    ).fetchone() or (0, 0)
+    return content.last
+
+
+def _prove(db: apsw.Connection, own: dict[str, bytes], birth: Birth) -> str:
+    """Write this opening into the file and the log's rest into the database; why that failed, or nothing."""
+    try:
+        with transaction(db):
+            for key, value in {**own, "boot": birth.boot.encode()}.items():
+                put(db, ("own", key), value)
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except (apsw.CorruptError, apsw.NotADBError):
+        raise
+    except apsw.Error as error:
+        return str(error)
+    return ""
