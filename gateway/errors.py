@@ -5,6 +5,7 @@
 | `ConfigError`   | `app`      | all mistakes are printed; a running site keeps what it has           |
 | `BusError`      | `poller`   | the device's points become BAD with the error's quality; it backs off |
 | `DeliveryError` | `uplink`   | the record is kept and tried again, or set aside as rejected         |
+| `LinkError`     | `uplink`   | it waits (back-off with jitter) and connects anew                    |
 | `StorageError`  | `pipeline` | the alarm is announced all the same, marked not durable; a fault     |
 
 Anything else is a bug: `gateway.restart` guards it, logs it once and tries again with back-off.
@@ -66,6 +67,17 @@ class DeliveryError(Exception):
         super().__init__(message)
         self.retry = retry
         self.reason_code = reason_code
+
+
+class LinkError(Exception):
+    """No connection to the broker, or no longer one. Reaction: the uplink waits and connects anew.
+
+    `refused`: a person must act (certificate, key, name, permission); the health watch raises its own fault for it.
+    """
+
+    def __init__(self, words: str, *, refused: bool = False) -> None:
+        super().__init__(words)
+        self.refused = refused
 
 
 class StorageError(Exception):

@@ -81,9 +81,9 @@ ATTRIBUTES = (
     Attribute(
         "follows",
         "`55`",
-        "telemetry lane only: the number before this one as the journal is now. Numbers in between do not come any "
-        "more (a gap record will say why) or only late (the broker refused them): count them as named, "
-        "do not wait for them",
+        "telemetry lane only: the number before this one that came or comes; 0 when this is the first that is still to "
+        "be settled. Numbers in between do not come any more (a gap record will say why) or only late (the broker "
+        "refused them): count them as named, do not wait for them. It may differ when a record is sent again",
     ),
     Attribute("boot, monotonic", "32 hex, `1234.567890`", "order and elapsed time that no clock change can bend"),
     Attribute(

@@ -1,0 +1,145 @@
+"""One way to one district: a connection after the other, for as long as the gateway lives. There is no offline mode.
+
+Guarantees
+* What is sent, again, and settled is `gateway.outbox`'s; here is only when there is a connection.
+* A broker that does not acknowledge in time is left for a new connection; so is a link that breaks. Connections are
+  tried for ever, with back-off and full jitter; a refusal (certificate, key, name, permission) is shown as such.
+* Birth and will on the status topic; at the end it says good-bye within `FAREWELL_S`.
+
+It logs when the link fails and when it is back, never in between; what happens in between is counted in `status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from gateway import mqtt, retry
+from gateway.clock import Clock
+from gateway.errors import LinkError
+from gateway.model import Record, UplinkSpec
+from gateway.outbox import Outbox, Store
+from gateway.wire import pack, payloads
+
+log = logging.getLogger(__name__)
+
+FAREWELL_S = 4.0
+STEADY_S = 30.0
+"""A connection that held this long was a good one: the back-off starts anew."""
+
+
+class Uplink:
+    """One object per `UplinkSpec`."""
+
+    def __init__(
+        self,
+        spec: UplinkSpec,
+        gateway: str,
+        clock: Clock,
+        alarms: Store,
+        telemetry: Store,
+        layouts: Mapping[int, pack.Layout],
+        random: Callable[[], float],
+        connect: mqtt.Connect = mqtt.connect,
+        on_stage: Callable[[Record, str], None] = lambda record, stage: None,
+        *,
+        version: str = "",
+        run: str = "",
+        simulated: bool = False,
+    ) -> None:
+        """`random`: uniform in [0, 1). `on_stage` is told when an alarm reached the ``broker`` or the ``district``."""
+        self._spec, self._gateway, self._clock = spec, gateway, clock
+        self._random, self._connect = random, connect
+        self._birth = {"version": version, "boot": clock.boot, "run": run, "simulated": simulated}
+        self._awake = asyncio.Event()
+        self._outbox = Outbox(spec, gateway, clock, alarms, telemetry, layouts, on_stage, self._awake.set)
+        self._session: mqtt.Session | None = None
+        self._since = clock.wall()
+        self._error: LinkError | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """For ever. Link and delivery errors are handled here; anything else is a bug and goes up."""
+        try:
+            while True:
+                began = self._clock.monotonic()
+                try:
+                    await self._one_connection()
+                except LinkError as error:
+                    self._down(error)
+                held_s = self._clock.monotonic() - began
+                self._failures = 1 if held_s >= STEADY_S else self._failures + 1
+                wait_s = retry.delay_s(self._failures, self._random())
+                await self._clock.sleep_until(self._clock.monotonic() + wait_s)
+        finally:
+            self._outbox.close()
+
+    async def _one_connection(self) -> None:
+        receipts = payloads.topic(self._gateway, "receipt") if self._spec.receipts else ""
+        name = f"{self._gateway}-{self._spec.id}"
+        began = self._clock.wall()
+        dial = mqtt.Dial(self._spec, name, self._status_message(False, began), receipts, self._awake.set)
+        session = await self._connect(dial)
+        try:
+            self._up(session)
+            self._outbox.sent(session.publish(self._status_message(True, began), retain=True), None, 0)
+            await self._serve(session)
+        except asyncio.CancelledError:
+            await self._farewell(session)
+            raise
+        finally:
+            self._session = None
+            session.close()
+
+    async def _serve(self, session: mqtt.Session) -> None:
+        while True:
+            self._awake.clear()
+            self._outbox.hear(session)
+            timer = self._clock.call_at(self._outbox.pump(session), self._awake.set)
+            try:
+                await self._awake.wait()
+            finally:
+                timer.cancel()
+
+    def _up(self, session: mqtt.Session) -> None:
+        log.info("uplink %s: connected (%s)", self._spec.id, session.tls)
+        self._session, self._error, self._since = session, None, self._clock.wall()
+        self._outbox.counters["connected"] += 1
+        self._outbox.restart()
+
+    def _down(self, error: LinkError) -> None:
+        if self._error is None:
+            log.warning("uplink %s: no connection: %s", self._spec.id, error)
+            self._since = self._clock.wall()
+        self._error = error
+        self._outbox.counters["link_refused" if error.refused else "link_failed"] += 1
+
+    async def _farewell(self, session: mqtt.Session) -> None:
+        """Our own ``offline``, since a good-bye keeps the broker from publishing the will."""
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                mid = session.publish(self._status_message(False, self._clock.wall()), retain=True)
+                self._outbox.sent(mid, None, 0)
+                while mid in self._outbox.in_flight:
+                    self._awake.clear()
+                    self._outbox.hear(session)
+                    if mid in self._outbox.in_flight:
+                        await self._awake.wait()
+                await session.leave()
+        except (TimeoutError, LinkError) as error:
+            log.info("uplink %s: left without good-bye: %s", self._spec.id, str(error) or "no answer")
+
+    def _status_message(self, online: bool, since: float) -> payloads.Message:
+        return payloads.status(self._gateway, online=online, since=since, **self._birth)  # type: ignore[arg-type]  # as filled above
+
+    def status(self) -> dict[str, object]:
+        """Plain JSON values; the rest is the outbox's."""
+        return {
+            "connected": self._session is not None,
+            "since": payloads.iso(self._since),
+            "error": str(self._error or ""),
+            "refused": bool(self._error and self._error.refused),
+            "tls": self._session.tls if self._session else "",
+            **self._outbox.status(),
+        }
