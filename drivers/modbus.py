@@ -75,6 +75,8 @@ class Read(NamedTuple):
     request: Request
     exchange: Callable[[], Exchange]
     cells: Callable[[bytes], Sequence[Any]]
+    whole: bool
+    """It reads the whole group, in the group's order."""
 
 
 @dataclass(slots=True)
@@ -140,7 +142,9 @@ def open_device(device: Device, bus: BusKind) -> Poll:
 def _learn(index: int, group: Group, link: Link, options: Options) -> Learnt:
     def ready(asked: Range) -> Read:
         request = read_request(asked.table, asked.first, asked.end - asked.first)
-        return Read(asked, asked.points, request, link.prepare(request), compile_range(asked, group.points))
+        points = asked.points
+        whole = points == tuple(range(len(group.points)))
+        return Read(asked, points, request, link.prepare(request), compile_range(asked, group.points), whole)
 
     limits = dict.fromkeys(BIT_TABLES, options.max_bits) | dict.fromkeys(("holding", "input"), options.max_registers)
     planned = tuple(ready(asked) for asked in plan(needs(group.points), options.max_gap, limits))
@@ -156,13 +160,16 @@ class Reading:
         size = len(learnt.codec.points)
         self.learnt = learnt
         self.at = 0.0
-        self.cells: list[Any] = [None] * size
+        self.cells: Any = [None] * size
         self.failed: list[Quality | None] = [Quality.NOT_YET] * size
         self.unread = size
         for read in learnt.missing:
             self.fail(read, Quality.NO_SUCH_REGISTER)
 
     def take(self, read: Read, pdu: bytes) -> None:
+        if read.whole:
+            self.cells, self.unread = read.cells(pdu), 0
+            return
         for point, cell in zip(read.points, read.cells(pdu), strict=True):
             self.cells[point] = cell
             self.failed[point] = None
@@ -190,13 +197,13 @@ def _poll(device: str, link: Link, learnt: Learnt) -> Generator[Exchange, Reply,
             read = to_ask.popleft()
             exchange = read.exchange()
             reply = yield exchange
-            reading.at = reply.at
             try:
                 pdu = link.unwrap(exchange, reply.data)
                 check_reply(read.request, pdu)
             except Refusal as refusal:
                 if refusal.code in GATEWAY_CODES:
                     raise
+                reading.at = reply.at
                 parts = learnt.refused(read, refusal.code)
                 if not parts:
                     reading.fail(read, refusal.quality)
@@ -205,6 +212,7 @@ def _poll(device: str, link: Link, learnt: Learnt) -> Generator[Exchange, Reply,
                     to_ask.extendleft(reversed(parts))
             else:
                 learnt.answered(read)
+                reading.at = reply.at
                 reading.take(read, pdu)
     except BusError as error:
         if any(reason is None for reason in reading.failed):

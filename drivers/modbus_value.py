@@ -155,13 +155,22 @@ class Codec(NamedTuple):
     good: bytes
 
 
+def _bound(point: Point, limit: float | None, sign: int) -> float:
+    """The limit in its value's own type: comparing an int with a float costs twice as much."""
+    if point.kind is Kind.FLOAT:
+        return sign * float_info.max if limit is None else float(limit)
+    if limit is None:
+        return sign << 64
+    return int(limit) if float(limit).is_integer() else limit
+
+
 def compile_points(points: Sequence[Point]) -> Codec:
     absent = tuple(_absent_cell(point.source) for point in points)
     return Codec(
         tuple(points),
         tuple(_converter(point) for point in points),
-        tuple(-float_info.max if point.low is None else point.low for point in points),
-        tuple(float_info.max if point.high is None else point.high for point in points),
+        tuple(_bound(point, point.low, -1) for point in points),
+        tuple(_bound(point, point.high, 1) for point in points),
         absent if any(cell is not None for cell in absent) else None,
         tuple(
             (index, frozenset(value for value, _ in point.labels))

@@ -1,5 +1,6 @@
 """Templates and devices for the tests of drivers, without the gateway's configuration: a second, small reader."""
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ DIRECTORY = Path(drivers.__file__).parent / "templates"
 NAMES = sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
 
 
+@cache
 def template(name):
     return yaml.safe_load((DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8"))
 
@@ -34,6 +36,7 @@ def point(shape, at, device="d"):
     )
 
 
+@cache
 def device(name, address, id="d", **options):
     """The device that a template describes."""
     content = template(name)
@@ -87,4 +90,3 @@ def framed(exchange, data):
                 return data[:size]
             break
     raise BusError(Quality.NOT_RESPONDING, "no reply")
-
