@@ -33,3 +33,7 @@ def control_socket(given: Path | None) -> Path:
     if named := os.environ.get("GENGFU_SOCKET"):
         return Path(named)
     return next((path for path in candidates if path.exists()), candidates[0])
+
+
+if __name__ == "__main__":
+    main()

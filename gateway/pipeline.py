@@ -7,13 +7,15 @@ Guarantees
 * A transition and the engine state that goes with it are one commit (law 4); it is announced once: by its commit, or
   marked not durable when the disk takes over half a second or fails (law 5).
 * The engine's timers are woken here, also when every bus is dead.
-* Telemetry is committed at most once a second and never awaited; an alarm never waits for it.
+* Telemetry is committed at most once a second and never awaited; an alarm never waits for it. State that changed without
+  a transition (the memory of a hysteresis, of "k of n") goes with the next commit, a second later at the latest.
 
 It knows nothing of buses, brokers or persons; it holds the latest scan of each group for those who look.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,15 +37,32 @@ BURST_S = 0.03
 PACK_BYTES = 16 * 1024
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
+CLOCKS = "clocks"
+"""Key of `clocks` there, as of the last commit."""
+TRAIL = "trail/"
+"""Prefix there of how far each of the last `TRAILS` transitions has come: for the console, also after a restart."""
+TRAILS = 512
+STAGES = ("pending", "announced", "committed", "broker", "district")
+"""announced: told before the disk confirmed it; broker and district: acknowledged by it, receipted by it."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the latest record of an alarm has come."""
+    """How far one transition's record has come, and when (wall time) it got there."""
 
-    record: Record
-    stage: str
-    """pending, announced (not durable), committed, broker, district"""
+    alarm: str
+    times: dict[str, float]
+
+    @property
+    def stage(self) -> str:
+        """The furthest of `STAGES` that it reached."""
+        return max(self.times, key=STAGES.index, default="pending")
+
+
+def clocks(clock: Clock) -> bytes:
+    """Both clocks at one moment: what carries running times across a restart (see `gateway.app.bridge`)."""
+    now = {"boot": clock.boot, "at": clock.monotonic(), "wall": clock.wall(), "trusted": clock.trusted()}
+    return json.dumps(now).encode()
 
 
 class Pipeline:
@@ -76,12 +95,17 @@ class Pipeline:
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
         self._burst_timer: Timer | None = None
+        self._state: dict[str, bytes | None] = {}
+        self._state_timer: Timer | None = None
         self._flushed = -commit_s
         self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
         self._wake: Timer | None = None
         self._wake_at = float("inf")
         self.latest: dict[tuple[str, int], Scan] = {}
+        self._trail: dict[str, Progress] = {}
         self.progress: dict[str, Progress] = {}
+        """By alarm: its latest transition."""
+        self._find_trail()
         self.scans = 0
         self.moved = clock.monotonic()
 
@@ -115,8 +139,10 @@ class Pipeline:
         drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
         if isinstance(event, Command):
             drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
-        if drafts or step.changed:
-            self._commit(drafts, step)
+        if step.changed:
+            self._remember({STATE + name: body for name, body in step.changed.items()})
+        if drafts:
+            self._commit(drafts, step.transitions)
         if step.deadline != self._wake_at:
             self._arm(step.deadline)
         return step
@@ -134,34 +160,70 @@ class Pipeline:
     def _body(self, transition: Transition) -> bytes:
         return alarm.encode(transition, self._specs[transition.alarm], simulated=transition.alarm in self._simulated)
 
-    def _commit(self, drafts: list[Draft], step: Step) -> None:
-        transitions = step.transitions
-        state = {STATE + name: body for name, body in step.changed.items()}
-        records = self._alarms.commit(drafts, state, self._announce(transitions) if drafts else None)
+    def record(self, kind: str, body: bytes) -> None:
+        """An event of the gateway itself: started, clock set."""
+        self._commit([Draft(kind, self._clock.monotonic(), body)], ())
+
+    def _commit(self, drafts: list[Draft], transitions: tuple[Transition, ...]) -> None:
+        records = self._alarms.commit(drafts, self._take_state(), self._announce(transitions))
         for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
-            self.progress[transition.alarm] = Progress(record, "pending")
+            self._follow(_key(record), Progress(transition.alarm, {}))
+
+    def _follow(self, key: str, progress: Progress) -> None:
+        self._trail[key] = self.progress[progress.alarm] = progress
+        if len(self._trail) > TRAILS:
+            oldest = next(iter(self._trail))
+            del self._trail[oldest]
+            self._state[TRAIL + oldest] = None
+
+    def _remember(self, state: Mapping[str, bytes | None]) -> None:
+        """State that goes with the next commit, or alone after `commit_s`."""
+        self._state.update(state)
+        if self._state_timer is None:
+            self._state_timer = self._clock.call_at(self._clock.monotonic() + self._commit_s, self._commit_state)
+
+    def _commit_state(self) -> None:
+        self._alarms.commit([], self._take_state())
+
+    def _take_state(self) -> dict[str, bytes | None]:
+        """What changed since the last commit, with the clocks that it was written by."""
+        if self._state_timer:
+            self._state_timer.cancel()
+        state, self._state, self._state_timer = self._state, {}, None
+        state[CLOCKS] = clocks(self._clock)
+        return state
 
     def _announce(self, transitions: tuple[Transition, ...]) -> Callable[[list[Record], StorageError | None], None]:
         def announce(records: list[Record], error: StorageError | None) -> None:
-            stage = "announced" if error else "committed"
             for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
-                self.reached(record, stage, transition.alarm)
-                log.warning(
-                    "alarm %s: %s -> %s%s",
-                    transition.alarm,
-                    transition.before,
-                    transition.after,
-                    f" (NOT DURABLE: {error})" if error else "",
-                )
+                self.reached(record, "announced" if error else "committed")
+                words = f" (NOT DURABLE: {error})" if error else ""
+                log.warning("alarm %s: %s -> %s%s", transition.alarm, transition.before, transition.after, words)
 
         return announce
 
-    def reached(self, record: Record, stage: str, name: str | None = None) -> None:
-        """A record of the alarm lane came one stage further; told by the journal and by the uplinks."""
-        for alarm_id in (name,) if name else tuple(self.progress):
-            progress = self.progress.get(alarm_id)
-            if progress and (progress.record.run, progress.record.sequence) == (record.run, record.sequence):
-                progress.stage = stage
+    def reached(self, record: Record, stage: str) -> None:
+        """A transition came one of `STAGES` further; told by the journal and by the uplinks."""
+        progress = self._trail.get(_key(record))
+        if progress is None or stage in progress.times:
+            return
+        progress.times[stage] = self._clock.wall()
+        trail = {"alarm": progress.alarm, **progress.times}
+        self._remember({TRAIL + _key(record): json.dumps(trail).encode()})
+
+    def _find_trail(self) -> None:
+        """How far the transitions of earlier runs had come."""
+        state = self._alarms.state()
+        found = [key.removeprefix(TRAIL) for key in state if key.startswith(TRAIL)]
+        for key in sorted(found, key=lambda key: int(key.rpartition("/")[2])):
+            times = json.loads(state[TRAIL + key])
+            self._follow(key, Progress(times.pop("alarm"), times))
+
+    def close(self) -> None:
+        """Hand everything that waits to the journal."""
+        self.flush()
+        if self._state:
+            self._commit_state()
 
     def flush(self) -> None:
         """Commit the open burst as packs of at most 16 KiB."""
@@ -189,3 +251,7 @@ class Pipeline:
 
 def _pack(scans: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]]) -> Draft:
     return Draft(payloads.PACK, scans[0][1].at, pack.encode(scans))
+
+
+def _key(record: Record) -> str:
+    return f"{record.journal}.{record.run}/{record.sequence}"

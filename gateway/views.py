@@ -64,20 +64,21 @@ class Views:
     def alarms(self) -> list[dict[str, Any]]:
         """Every alarm that is not in the normal state, the gravest and newest first."""
         rows = []
-        for view in self._engine.alarms():
-            if view.state == "normal":
+        for name, alarm in self._engine.alarms().items():
+            if alarm.since is None:
                 continue
-            progress = self._pipeline.progress.get(view.spec.id)
+            progress = self._pipeline.progress.get(name)
             rows.append(
                 {
-                    "id": view.spec.id,
-                    "class": view.spec.cls.value,
-                    "severity": view.spec.severity.name.lower(),
-                    "state": view.state.value,
-                    "since": self._wall(view.since),
-                    "text": view.spec.text._asdict(),
-                    "place": self._place(view.spec.place),
+                    "id": name,
+                    "class": alarm.spec.cls.value,
+                    "severity": alarm.spec.severity.name.lower(),
+                    "state": alarm.state.value,
+                    "since": self._wall(alarm.since),
+                    "text": alarm.text._asdict(),
+                    "place": self._place(alarm.spec.place),
                     "stage": progress.stage if progress else "committed",
+                    "times": progress.times if progress else {},
                 }
             )
         order = {"critical": 0, "high": 1, "medium": 2, "low": 3}

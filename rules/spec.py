@@ -123,3 +123,10 @@ class AlarmSpec:
     """The condition must have been false for so long without a break; an unknown in between starts the count anew."""
     latching: bool = False
     """Stays (latched) after the condition went away, until reset by a person."""
+
+
+def points(when: Condition) -> frozenset[str]:
+    """All points (``device/name``, ``device/*``) that a condition looks at."""
+    if isinstance(when, (All, Any, KOfN)):
+        return frozenset[str]().union(*(points(part) for part in when.of))
+    return points(when.of) if isinstance(when, Not) else frozenset((when.point,))

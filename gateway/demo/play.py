@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,7 +48,7 @@ class Compound:
     events: list[dict[str, Any]] = field(default_factory=list)
     usage: dict[str, float] = field(default_factory=dict)
     link_port: int = 0
-    broker_port: int = 0
+    broker: broker.Broker | None = None
 
     @property
     def socket(self) -> Path:
@@ -121,31 +120,25 @@ class Compound:
             self.usage[f"cpu_s.{part.pid}"] = cpu_s
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def build(compound: Compound) -> None:
     """Start every part, from the broker to the gateway, until all of them are well."""
     folder = compound.folder
     pki.init(folder / "pki", force=True)
-    compound.broker_port = await broker.start(compound)
+    compound.broker = await broker.start(folder / "broker", folder / "pki")
+    compound.note(f"broker 消息服务器: {compound.broker.variant.value}")
     await start_link(compound)
     await compound.start(
-        "district", "-m", "district", "--broker", f"localhost:{compound.broker_port}", "--ca", "pki/ca.pem",
+        "district", "-m", "district", "--broker", f"localhost:{compound.broker.port}", "--ca", "pki/ca.pem",
         "--cert", "pki/district.pem", "--key", "pki/district.key", "--database", "district.db",
     )  # fmt: skip
-    scene = yaml.safe_load((SOURCE / "scene.yaml").read_text())
-    (folder / "scene.yaml").write_text(yaml.safe_dump(scene, allow_unicode=True, sort_keys=False))
+    shutil.copy(SOURCE / "scene.yaml", folder)
     await compound.start("simulator", "-m", "firmware_sim", "scene.yaml", "--dir", ".", stdin=asyncio.subprocess.PIPE)
     ports = json.loads(
         await compound.wait_for(
             "simulator", lambda: (folder / "ports.json").exists() and (folder / "ports.json").read_text()
         )
     )
-    hydrants = free_port()
+    hydrants = broker.free_port()
     write_site(compound, ports, hydrants)
     await start_gateway(compound)
     tell(compound, {"connect": {"hydrant-1": ["127.0.0.1", hydrants]}})
@@ -188,11 +181,12 @@ async def start_gateway(compound: Compound) -> None:
 
 
 async def start_link(compound: Compound) -> None:
+    assert compound.broker is not None  # `build` starts it first
     announce = compound.folder / "link.json"
     announce.unlink(missing_ok=True)
     await compound.start(
         "link", "-m", "firmware_sim.link", "--listen", str(compound.link_port),
-        "--to", f"127.0.0.1:{compound.broker_port}", "--announce", str(announce),
+        "--to", f"127.0.0.1:{compound.broker.port}", "--announce", str(announce),
     )  # fmt: skip
     told = await compound.wait_for("link", lambda: announce.exists() and announce.read_text())
     compound.link_port = int(json.loads(told)["port"])
@@ -205,9 +199,9 @@ def steps(compound: Compound) -> dict[tuple[str, str], tuple[str, Callable[[], A
         compound.parts["link"].send_signal(signal.SIGSTOP)
 
     return {
-        ("link", "stall"): ("link to the district stalls 链路停滞 (SIGSTOP)", stall),
+        ("link", "stall"): ("the link stalls 链路停滞 (SIGSTOP)", stall),
         ("link", "close"): ("link closes 链路断开", lambda: compound.stop("link", signal.SIGKILL)),
-        ("link", "open"): ("link is back 链路恢复", lambda: start_link(compound)),
+        ("link", "open"): ("the link is back 链路恢复", lambda: start_link(compound)),
         ("gateway", "kill"): (
             "gateway killed 网关被强制终止 (kill -9)",
             lambda: compound.stop("gateway", signal.SIGKILL),
@@ -280,8 +274,10 @@ async def end(compound: Compound, watch: screen.Screen) -> None:
             break
         await asyncio.sleep(0.2)
     compound.look_at_gateway()
-    for name in ("gateway", "link", "district", "broker"):
+    for name in ("gateway", "link", "district"):
         await compound.stop(name)
+    if compound.broker:
+        await compound.broker.stop()
 
 
 def settled(status: dict[str, Any]) -> bool:

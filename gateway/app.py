@@ -1,0 +1,322 @@
+"""The composition root: a site file becomes objects and one task group. Nothing holds the app.
+
+Start: configuration (else the last known good), journal, the engine's state as it was, buses, uplinks, control socket.
+End: SIGTERM or SIGINT; the open burst is committed, the uplinks say good-bye, the lanes close, each bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from drivers import DRIVERS
+from gateway import config, health, mqtt
+from gateway.bus import Bus
+from gateway.clock import Clock, SystemClock
+from gateway.control import Control
+from gateway.errors import ConfigError
+from gateway.journal import Journal, Opened
+from gateway.listener import Listener
+from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
+from gateway.pipeline import CLOCKS, STATE, Pipeline
+from gateway.poller import Poller
+from gateway.report import Reporter
+from gateway.restart import GaveUp, Guard
+from gateway.uplink import Uplink
+from gateway.views import Views
+from gateway.wire import pack, payloads
+from gateway.worker import ThreadWorker, Worker
+from rules import spec as rules_spec
+from rules.engine import Engine
+
+log = logging.getLogger("gengfu")
+EX_CONFIG = 78
+EX_SOFTWARE = 70
+VERSION = version("gengfu")
+STALLED_S = 15.0
+RECEIPT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Seams:
+    """The five things that a simulation replaces (law 11): clock, disk, bus, broker connection, randomness."""
+
+    clock: Clock
+    disk: Callable[[str], Worker]
+    bus: Callable[[BusSpec, Clock], Bus]
+    connect: mqtt.Connect
+    random: Callable[[], float]
+    random_hex: Callable[[int], str]
+
+
+def system() -> Seams:
+    return Seams(SystemClock(), ThreadWorker, Bus, mqtt.connect, random.random, secrets.token_hex)
+
+
+def run(path: Path) -> int:
+    """``gengfu run``: until SIGTERM or SIGINT. Returns the exit status."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        site, last_known_good = load(path)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake)
+        return EX_CONFIG
+    status = 0
+    try:
+        asyncio.run(watch(site, system(), last_known_good=last_known_good))
+    except* GaveUp as group:
+        log.critical("%s", "; ".join(str(error) for error in group.exceptions))
+        status = EX_SOFTWARE
+    return status
+
+
+def load(path: Path) -> tuple[config.Site, bool]:
+    """The site, and whether it is the last known good one because the file itself was refused (law 8)."""
+    kept = path.with_name(f".{path.name}.last-good")
+    try:
+        site = config.load(path)
+    except ConfigError as refused:
+        if not kept.exists():
+            raise
+        site = config.load(kept)
+        for mistake in refused.mistakes:
+            log.error("%s", mistake)
+        log.error("%s is refused; running the last known good configuration", path)
+        return site, True
+    try:
+        draft = kept.with_suffix(".new")
+        shutil.copyfile(path, draft)
+        draft.replace(kept)
+    except OSError as error:
+        log.warning("the site file cannot be kept as last known good: %s", error)
+    return site, False
+
+
+def bridge(saved: bytes | None, clock: Clock) -> float:
+    """Seconds to add to saved monotonic times so that they mean the same on this boot's clock.
+
+    Within one boot nothing. Across a reboot what had elapsed when it was last written stays elapsed, plus the time
+    between as far as both wall clocks can be trusted; else the gap counts as nothing ("at least", law 2).
+    """
+    try:
+        then = json.loads(saved or b"{}")
+        boot, at, wall, trusted = then["boot"], float(then["at"]), float(then["wall"]), bool(then["trusted"])
+    except (ValueError, KeyError, TypeError):
+        return 0.0
+    if boot == clock.boot:
+        return 0.0
+    between = max(0.0, clock.wall() - wall) if trusted and clock.trusted() else 0.0
+    return clock.monotonic() - at - between
+
+
+class Parts:
+    """Everything that runs, made from a site; `watch` starts it."""
+
+    def __init__(self, site: config.Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
+        clock = seams.clock
+        self.site, self.clock, self.guard, self.run_id = site, clock, Guard(), opened.run
+        self.devices = (health.device(), *site.devices)
+        self.specs = {spec.id: spec for spec in (*health.alarms(), *site.alarms)}
+        groups = {(device.id, index): group for device in self.devices for index, group in enumerate(device.groups)}
+        self.layouts = {
+            (device.id, index): pack.Layout(device.id, index, group.points, _digits(device, index))
+            for device in self.devices
+            for index, group in enumerate(device.groups)
+        }
+        self.engine = Engine(
+            tuple(self.specs.values()),
+            {key: tuple(point.id for point in group.points) for key, group in groups.items()},
+            clock.monotonic(),
+        )
+        self.alarms, self.telemetry = alarms, telemetry
+        self.pipeline = Pipeline(
+            self.engine,
+            self.specs,
+            Reporter(groups, by_exception=site.report.by_exception),
+            self.layouts,
+            alarms,
+            telemetry,
+            clock,
+            self.guard,
+            simulated=_simulated(self.specs, site.devices),
+            commit_s=site.journal.telemetry_commit_s,
+        )
+        self.buses = {spec.id: seams.bus(spec, clock) for spec in site.buses if spec.kind is not BusKind.LISTEN}
+        self.pollers = {spec.id: self._poller(spec) for spec in site.buses if spec.kind is not BusKind.LISTEN}
+        self.listeners = {spec.id: self._listener(spec) for spec in site.buses if spec.kind is BusKind.LISTEN}
+        self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
+
+    def _on(self, bus: str) -> list[Device]:
+        return [device for device in self.site.devices if device.bus == bus]
+
+    def _poller(self, spec: BusSpec) -> Poller:
+        devices = self._on(spec.id)
+        polls = {}
+        for device in devices:
+            opened = DRIVERS[device.driver].open
+            assert opened is not None  # config lets only drivers that ask onto such a bus
+            polls[device.id] = opened(device, spec.kind)
+        return Poller(self.buses[spec.id], devices, polls, self.clock, self.pipeline.take, self.guard)
+
+    def _listener(self, spec: BusSpec) -> Listener:
+        devices = self._on(spec.id)
+        listen = {DRIVERS[device.driver].listen for device in devices}
+        return Listener(spec, devices, listen.pop(), self.clock, self.pipeline.take, self.guard)
+
+    def _uplink(self, spec: UplinkSpec, seams: Seams) -> Uplink:
+        return Uplink(
+            spec,
+            self.site.gateway.id,
+            self.clock,
+            self.alarms,
+            self.telemetry,
+            pack.Layouts(self.telemetry.state),
+            seams.random,
+            seams.connect,
+            self.pipeline.reached,
+            version=VERSION,
+            run=self.run_id,
+            simulated=any(device.simulated for device in self.site.devices),
+        )
+
+    def restore(self, opened: Opened) -> None:
+        """Be as the last run was: alarms stand as they stood, delays run on."""
+        state = self.alarms.state()
+        saved = {key.removeprefix(STATE): body for key, body in state.items() if key.startswith(STATE)}
+        for name in self.engine.restore(saved, bridge(state.get(CLOCKS), self.clock)):
+            log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
+        standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
+        set_aside = str(opened.set_aside) if opened.set_aside else None
+        self.pipeline.record(payloads.RUN, payloads.run(VERSION, opened.previous_boot or None, standing, set_aside))
+        self.pipeline.start()
+
+    def health(self, opened: tuple[Opened, ...], *, last_known_good: bool) -> health.Health:
+        uplinks = tuple(self.uplinks.values())
+        concerns: dict[str, Callable[[], bool]] = {
+            "storage_alarms_failing": lambda: self.alarms.counters().failing_since is not None,
+            "storage_telemetry_failing": lambda: self.telemetry.counters().failing_since is not None,
+            "storage_set_aside": lambda: any(lane.set_aside for lane in opened),
+            "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
+            "uplink_down": lambda: any(not uplink.connected for uplink in uplinks),
+            "uplink_refused": lambda: any(uplink.refused for uplink in uplinks),
+            "receipts_overdue": lambda: any(uplink.overdue_s() > RECEIPT_S for uplink in uplinks),
+            "parts_failing": lambda: bool(self.guard.faults),
+            "last_known_good": lambda: last_known_good,
+        }
+        progress = {
+            f"bus {name}": (lambda poller=poller: poller.progress, STALLED_S)  # type: ignore[misc]  # a bound default
+            for name, poller in self.pollers.items()
+        }
+        progress["rules"] = (lambda: self.pipeline.moved, STALLED_S)
+        return health.Health(self.clock, concerns, progress, self.pipeline.take)
+
+    def views(self) -> Views:
+        parts: dict[str, Callable[[], object]] = {
+            **{f"bus {name}": poller.status for name, poller in self.pollers.items()},
+            **{f"bus {name}": listener.status for name, listener in self.listeners.items()},
+            **{f"journal {lane.lane.value}": _counters(lane) for lane in (self.alarms, self.telemetry)},
+            **{f"uplink {name}": uplink.status for name, uplink in self.uplinks.items()},
+        }
+        return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts)
+
+    async def date_this_boot(self) -> None:
+        """Once the clock is trusted, one record maps this boot's monotonic time to wall time (law 2)."""
+        while not self.clock.trusted():
+            await self.clock.sleep_until(self.clock.monotonic() + 1.0)
+        now = self.clock.monotonic()
+        self.pipeline.record(payloads.CLOCK, payloads.clock(self.clock.boot, now, self.clock.wall()))
+        await asyncio.Event().wait()
+
+
+async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = False) -> None:
+    """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often."""
+    folder = Path(site.journal.directory)
+    alarms = _journal(Lane.ALARM, folder, site, seams)
+    telemetry = _journal(Lane.TELEMETRY, folder, site, seams)
+    opened = await asyncio.gather(alarms.open(), telemetry.open())
+    for lane, found in zip((alarms, telemetry), opened, strict=True):
+        if found.set_aside:
+            log.error("journal %s was damaged and set aside as %s", lane.lane, found.set_aside)
+        if not found.durable:
+            log.error("journal %s cannot be written: %s", lane.lane, found.why)
+    for mistake in config.uplink_mistakes(site):
+        log.error("%s", mistake)
+    parts = Parts(site, seams, alarms, telemetry, opened[0])
+    parts.restore(opened[0])
+    children = _children(parts, parts.health(opened, last_known_good=last_known_good))
+    stop = asyncio.Event()
+    for how in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(how, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run, name=name) for name, run in children.items()]
+            await stop.wait()
+            health.notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+    finally:
+        parts.pipeline.close()
+        await asyncio.gather(alarms.close(), telemetry.close())
+        for bus in parts.buses.values():
+            bus.close()
+
+
+def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, Any, None]]:
+    """Name -> what runs for ever, each kept alive by the guard."""
+    control = Control(
+        Path(parts.site.gateway.control_socket), parts.views().table(), parts.pipeline.command, parts.clock, parts.guard
+    )
+    runs = {
+        **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},
+        **{f"bus {name}": listener.run for name, listener in parts.listeners.items()},
+        **{f"uplink {name}": uplink.run for name, uplink in parts.uplinks.items()},
+        "control": control.run,
+        "health": watcher.run,
+        "clock": parts.date_this_boot,
+    }
+    return {name: parts.guard.keep(name, run, parts.clock) for name, run in runs.items()}
+
+
+def _journal(lane: Lane, folder: Path, site: config.Site, seams: Seams) -> Journal:
+    quota = site.journal.alarm_quota_bytes if lane is Lane.ALARM else site.journal.telemetry_quota_bytes
+    worker = seams.disk(f"journal-{lane.value}")
+    return Journal(lane, folder / f"{lane.value}.db", site.gateway.id, seams.clock, worker, quota, seams.random_hex)
+
+
+def _counters(lane: Journal) -> Callable[[], object]:
+    def status() -> dict[str, object]:
+        counters = asdict(lane.counters())
+        counters["set_aside"] = str(counters["set_aside"] or "")
+        return counters
+
+    return status
+
+
+def _digits(device: Device, group: int) -> dict[str, int]:
+    """Significant digits of the points behind a 16-bit register: more than six would be noise of the scaling."""
+    return {point.name: 6 for point in device.groups[group].points if getattr(point.source, "type", "") in _SHORT}
+
+
+_SHORT = ("int16", "uint16")
+
+
+def _simulated(specs: Mapping[str, rules_spec.AlarmSpec], devices: tuple[Device, ...]) -> frozenset[str]:
+    """Alarms that look at a simulated device."""
+    simulated = {device.id for device in devices if device.simulated}
+    return frozenset(
+        name
+        for name, spec in specs.items()
+        if any(point.partition("/")[0] in simulated for point in rules_spec.points(spec.when))
+    )
