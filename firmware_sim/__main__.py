@@ -18,13 +18,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +29,7 @@ from typing import Any
 from firmware_sim.field import Field
 from firmware_sim.line import Line
 from firmware_sim.log import Log
+from firmware_sim.process import follow, write_whole
 from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import Scene, SceneError, read
 from firmware_sim.server import Server
@@ -124,29 +122,6 @@ class Simulation:
             self.world.set(moment.points)
             if moment.fault is not None:
                 self.world.set_fault(moment.fault)
-
-
-def write_whole(path: Path, content: object) -> None:
-    """Write JSON so that nobody ever reads half of it."""
-    unfinished = path.with_name(f"{path.name}.new")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    unfinished.replace(path)
-
-
-def follow(handle: int, take: Callable[[bytes], None], end: Callable[[], None]) -> None:
-    """Hand every line of an input to the event loop, then `end`; on a thread, since not every input can be polled."""
-    loop = asyncio.get_running_loop()
-
-    def run() -> None:
-        rest = b""
-        with suppress(RuntimeError):  # the loop is closed: the process is ending anyway
-            while data := os.read(handle, 65536):
-                *lines, rest = (rest + data).split(b"\n")
-                for line in filter(None, lines):
-                    loop.call_soon_threadsafe(take, line)
-            loop.call_soon_threadsafe(end)
-
-    threading.Thread(target=run, name="commands", daemon=True).start()
 
 
 async def play(scene: Scene, directory: Path) -> None:

@@ -179,7 +179,8 @@ class Line:
             known = known or answer is not Heard.NOISE
             if not isinstance(answer, Answer):
                 continue
-            if pieces := distort(fault, answer.data, self.random):
+            pieces = distort(fault, answer.data, self.random)
+            if any(data for _, data in pieces):
                 due = end + max(self.timing.response_s, self.timing.silence_s) + pieces[0][0]
                 self._send(due, pieces, answer, fault.what)
             else:

@@ -20,8 +20,8 @@ import struct
 import sys
 from pathlib import Path
 
-from firmware_sim.__main__ import follow, write_whole
 from firmware_sim.log import Log
+from firmware_sim.process import follow, write_whole
 
 LONGEST_READ = 125
 RAMP = struct.pack(">65661H", *(register & 0xFFFF for register in range(65536 + LONGEST_READ)))

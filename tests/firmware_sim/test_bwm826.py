@@ -1,6 +1,5 @@
 """The inclinometer against its manual's vectors."""
 
-
 import pytest
 
 from firmware_sim.bwm826 import Inclinometer, bcd
@@ -20,7 +19,14 @@ def test_it_answers_the_manual_byte_for_byte():
 
 @pytest.mark.parametrize(
     ("degrees", "digits"),
-    [(0, "00000000"), (-0.00001, "00000000"), (-0.0001, "10000001"), (0.00005, "00000000"), (359.9999, "03599999"), (-90, "10900000")],
+    [
+        (0, "00000000"),
+        (-0.00001, "00000000"),
+        (-0.0001, "10000001"),
+        (0.00005, "00000000"),
+        (359.9999, "03599999"),
+        (-90, "10900000"),
+    ],
 )
 def test_angles_are_signed_decimal_digits(degrees, digits):
     """S XXX YYYY; nothing is ever minus zero."""

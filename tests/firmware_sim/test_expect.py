@@ -31,7 +31,9 @@ def test_the_first_of_several_ways_counts():
     assert found([FIRE, alarm], *entries) == found([alarm, FIRE], *entries) == 2
 
 
-@pytest.mark.parametrize("entry", [change(1, "density", 7, device="smoke-2"), change(1, "temperature", 7), change(1, "density", None)])
+@pytest.mark.parametrize(
+    "entry", [change(1, "density", 7, device="smoke-2"), change(1, "temperature", 7), change(1, "density", None)]
+)
 def test_other_devices_and_points_are_no_cause(entry):
     """Nor is a value that is none."""
     assert found([FIRE], entry) is None
@@ -55,7 +57,10 @@ def test_rate_looks_back_over_its_time():
 def test_a_fault_is_a_cause():
     """For supervision."""
     silent = {"alarm": "fire", "device": "smoke-1", "fault": "silent"}
-    entries = [{"event": "fault", "mono": at, "t": at, "device": "smoke-1", "what": what} for at, what in ((1, "none"), (2, "silent"))]
+    entries = [
+        {"event": "fault", "mono": at, "t": at, "device": "smoke-1", "what": what}
+        for at, what in ((1, "none"), (2, "silent"))
+    ]
     assert found([silent], *entries) == 2
 
 

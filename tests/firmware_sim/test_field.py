@@ -11,7 +11,9 @@ def test_a_change_is_logged_once_and_seen(world):
     world.field.set({"smoke-1/density": 7.5})
     world.field.set({"smoke-1/density": 7.5})
     assert world.field.values("smoke-1")["density"] == 7.5
-    assert [(entry["device"], entry["point"], entry["value"]) for entry in world.entries("change")] == [("smoke-1", "density", 7.5)]
+    assert [(entry["device"], entry["point"], entry["value"]) for entry in world.entries("change")] == [
+        ("smoke-1", "density", 7.5)
+    ]
 
 
 def test_points_set_together_change_at_one_moment(world):
@@ -71,10 +73,12 @@ def test_a_fault_is_kept_and_logged_until_it_is_healed(world):
     assert [(entry["what"], entry.get("after_s")) for entry in world.entries("fault")] == [("late", 2), ("none", None)]
 
 
-@pytest.mark.parametrize("said", [{"what": "silent"}, {"device": "nobody", "what": "silent"}, {"device": "tilt-1", "what": "exception"}])
+@pytest.mark.parametrize(
+    "said", [{"what": "silent"}, {"device": "nobody", "what": "silent"}, {"device": "tilt-1", "what": "exception"}]
+)
 def test_a_fault_that_no_device_can_have_is_refused(world, said):
     """And changes nothing."""
-    with pytest.raises(ValueError, match="device|exception"):
+    with pytest.raises(ValueError, match=r"device|exception"):
         world.field.set_fault(said)
     assert world.entries("fault") == []
 

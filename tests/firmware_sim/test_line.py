@@ -168,6 +168,8 @@ def test_short(line, world):
     """Half of it, and never the rest."""
     assert received(answer_under(line, world, what="short")) == ANSWER_1[:4]
     assert received(answer_under(line, world, at=20.0, what="short", keep=0)) == b""
+    assert [entry["fault"] for entry in world.entries("spoilt_answer")] == ["short", "short"]
+    assert received(answer_under(line, world, at=40.0, what="none")) == ANSWER_1
 
 
 def test_garbled(line, world):
@@ -228,7 +230,9 @@ def test_a_request_that_meets_noise_is_a_collision_and_not_the_masters_fault(lin
 
 def test_none_heals(line, world):
     """One good answer after each fault."""
-    for at, what in enumerate(("silent", "late", "short", "garbled", "foreign", "exception", "double", "slow", "echo", "babble")):
+    for at, what in enumerate(
+        ("silent", "late", "short", "garbled", "foreign", "exception", "double", "slow", "echo", "babble")
+    ):
         answer_under(line, world, at=20.0 * at + 1, what=what)
         assert received(answer_under(line, world, at=20.0 * at + 15, what="none")) == ANSWER_1, what
 
@@ -242,7 +246,12 @@ def test_a_device_that_is_ill_leaves_the_others_well(line, world):
 
 @pytest.mark.parametrize(
     ("baud", "parity", "stop_bits", "character_s", "silence_s"),
-    [(9600, "N", 1, 10 / 9600, 35 / 9600), (9600, "E", 1, 11 / 9600, 38.5 / 9600), (19200, "N", 2, 11 / 19200, 38.5 / 19200), (115200, "N", 1, 10 / 115200, 0.00175)],
+    [
+        (9600, "N", 1, 10 / 9600, 35 / 9600),
+        (9600, "E", 1, 11 / 9600, 38.5 / 9600),
+        (19200, "N", 2, 11 / 19200, 38.5 / 19200),
+        (115200, "N", 1, 10 / 115200, 0.00175),
+    ],
 )
 def test_the_lines_settings_make_its_timing(baud, parity, stop_bits, character_s, silence_s):
     """Start, data, parity and stop bits; 1.75 ms of silence above 19200 baud."""

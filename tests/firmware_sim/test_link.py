@@ -179,7 +179,8 @@ async def test_sigterm_ends_it_in_order(modem):
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("localhost:8883", ("localhost", 8883)), ("[::1]:1", ("::1", 1)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
+    ("text", "meant"),
+    [("localhost:8883", ("localhost", 8883)), ("[::1]:1", ("::1", 1)), ("10.0.0.1:65535", ("10.0.0.1", 65535))],
 )
 def test_addresses(text, meant):
     """HOST:PORT, with IPv6 in brackets."""

@@ -52,7 +52,15 @@ def test_low_and_high_follow_the_pressure(pressure, bits):
 
 @pytest.mark.parametrize(
     ("point", "value"),
-    [("pressure", -0.1), ("pressure", 32.8), ("pressure", None), ("battery", 101), ("rssi", -129), ("low", 2), ("tilt", 0.5)],
+    [
+        ("pressure", -0.1),
+        ("pressure", 32.8),
+        ("pressure", None),
+        ("battery", 101),
+        ("rssi", -129),
+        ("low", 2),
+        ("tilt", 0.5),
+    ],
 )
 def test_what_does_not_fit_into_the_frame_is_refused(point, value):
     """Nothing is clamped."""

@@ -42,8 +42,12 @@ def test_the_vectors_of_real_devices_are_understood():
 
 def test_witmotion_request_reads_three_angles():
     """WT901C485, address 0x50: `5003 003D 0003 9986` asks for roll, pitch, yaw."""
-    angles = tuple(PointMap(name, Table.HOLDING, 0x3D + index, Type.INT16, scale=180 / 32768) for index, name in enumerate("rpy"))
-    answer = ModbusSlave("wit", 0x50, RegisterMap(angles)).hear(bytes.fromhex("5003003D00039986"), {"r": 90, "p": -45, "y": 0}, HEALTHY)
+    angles = tuple(
+        PointMap(name, Table.HOLDING, 0x3D + index, Type.INT16, scale=180 / 32768) for index, name in enumerate("rpy")
+    )
+    answer = ModbusSlave("wit", 0x50, RegisterMap(angles)).hear(
+        bytes.fromhex("5003003D00039986"), {"r": 90, "p": -45, "y": 0}, HEALTHY
+    )
     assert answer.data[:9].hex() == "500306" + "4000" + "e000" + "0000"
     assert answer.points == {"r": 90, "p": -45, "y": 0}
 

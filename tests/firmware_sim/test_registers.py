@@ -93,7 +93,9 @@ def test_a_part_of_the_map_can_be_read():
     assert registers.carried(Table.HOLDING, 11, 3, VALUES) == {"b": 1, "c": 2}
 
 
-@pytest.mark.parametrize(("table", "start", "count"), [("holding", 9, 2), ("holding", 14, 2), ("input", 10, 1), ("coil", 0, 1)])
+@pytest.mark.parametrize(
+    ("table", "start", "count"), [("holding", 9, 2), ("holding", 14, 2), ("input", 10, 1), ("coil", 0, 1)]
+)
 def test_addresses_outside_are_not_there(table, start, count):
     """Before the first point, after the last, or in a table that the device has not."""
     assert RegisterMap(MAP).read(Table(table), start, count, VALUES) is None

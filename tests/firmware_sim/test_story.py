@@ -1,5 +1,6 @@
 """The timeline is pure: steps in, moments out."""
 
+import itertools
 import math
 
 import pytest
@@ -37,7 +38,9 @@ def test_a_ramp_is_a_straight_line_in_steps_of_100_ms():
 
 def test_a_ramp_shorter_than_a_step_ends_where_it_should():
     """One step, at its end."""
-    assert values(timeline([{"at": 3, "ramp": {"point": "a/x", "to": 4, "over_s": 0.05}}], START), "a/x") == [(3.05, 4.0)]
+    assert values(timeline([{"at": 3, "ramp": {"point": "a/x", "to": 4, "over_s": 0.05}}], START), "a/x") == [
+        (3.05, 4.0)
+    ]
 
 
 def test_a_ramp_starts_from_what_the_story_made_of_the_point():
@@ -60,10 +63,12 @@ def test_steps_of_one_moment_come_together():
 
 def test_a_creep_accelerates_as_slopes_do():
     """Speed c / (fails_at - t): the inverse of the speed falls in a straight line to zero at fails_at."""
-    creep = values(timeline([{"at": 14, "creep": {"point": "a/x", "c": 0.6, "fails_at": 42, "until": 40}}], START), "a/x")
+    creep = values(
+        timeline([{"at": 14, "creep": {"point": "a/x", "c": 0.6, "fails_at": 42, "until": 40}}], START), "a/x"
+    )
     assert creep[-1][0] == 40.0
     assert creep[-1][1] == pytest.approx(1 + 0.6 * math.log(28 / 2), abs=1e-6)
-    for (before, low), (after, high) in zip(creep, creep[1:], strict=False):
+    for (before, low), (after, high) in itertools.pairwise(creep):
         speed = (high - low) / (after - before)
         assert 1 / speed == pytest.approx((42 - (before + after) / 2) / 0.6, rel=0.01)
 

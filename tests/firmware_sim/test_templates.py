@@ -57,7 +57,14 @@ def test_fields_of_a_point_are_read(tmp_path):
         "  - {name: d, at: {table: holding, register: 2, type: int16, not_available: -1}}\n"
     )
     a, b, c, d = template.load(tmp_path, "m").maps
-    assert (a.table, a.register, a.type, a.word_order, a.scale, a.offset) == (Table.INPUT, 0x44, Type.UINT32, "CDAB", 0.1, 2)
+    assert (a.table, a.register, a.type, a.word_order, a.scale, a.offset) == (
+        Table.INPUT,
+        0x44,
+        Type.UINT32,
+        "CDAB",
+        0.1,
+        2,
+    )
     assert (b.low_bit, b.high_bit) == (4, 7)
     assert c.type is Type.BIT
     assert d.not_available == -1

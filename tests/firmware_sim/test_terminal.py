@@ -42,7 +42,15 @@ def fields(report):
     _, _, _, id, battery, rssi, _, count, kind, alarms, _, _, current, _ = REPORT.unpack_from(report)
     tail = report[REPORT.size : REPORT.size + 2 * count]
     buffered = [int.from_bytes(tail[2 * index : 2 * index + 2]) for index in range(count)]
-    return {"id": id, "battery": battery, "rssi": rssi, "type": kind, "alarms": alarms, "current": current, "buffered": buffered}
+    return {
+        "id": id,
+        "battery": battery,
+        "rssi": rssi,
+        "type": kind,
+        "alarms": alarms,
+        "current": current,
+        "buffered": buffered,
+    }
 
 
 @pytest.fixture
