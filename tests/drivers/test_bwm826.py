@@ -1,12 +1,14 @@
 """The BWM826 alone: digits, addresses, mistakes. Its manual's example is in the template's golden exchange."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import DRIVERS
 from drivers.bwm826 import angle, frame
-from gateway.model import BusKind, Quality
+from gateway.model import BusKind, Kind, Quality
 from tests.drivers import loading
 
 BWM826 = DRIVERS["bwm826"]
@@ -64,3 +66,11 @@ def test_check_refuses_an_address_that_does_not_fit(address):
     """0 to 65535."""
     device = loading.device("bwsensing_bwm826", address)
     assert [path for path, _ in BWM826.check(device)] == ["address"]
+
+
+def test_check_refuses_an_angle_that_is_no_float():
+    """An int would lose four digits."""
+    device = loading.device("bwsensing_bwm826", 0)
+    points = tuple(replace(point, kind=Kind.INT) for point in device.groups[0].points)
+    found = BWM826.check(replace(device, groups=(replace(device.groups[0], points=points),)))
+    assert [path for path, _ in found] == ["points.x.kind", "points.y.kind"]

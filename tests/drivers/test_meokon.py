@@ -1,5 +1,7 @@
 """MEOKON terminals as transcripts of one connection: what comes, what the driver says."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from pymodbus.framer import FramerRTU
 from drivers import DRIVERS
 from drivers.contract import Heard, Received, Send, Stranger, Wait
 from drivers.meokon import GIVE_UP_S, LONGEST_BYTES
-from gateway.model import Deadline, Quality
+from gateway.model import Deadline, Kind, Quality
 from tests.drivers import loading
 
 MEOKON = DRIVERS["meokon"]
@@ -219,3 +221,20 @@ def test_check_refuses_an_address_that_is_no_id(address):
     """Up to 12 visible ASCII characters."""
     device = loading.device("meokon_hydrant", address)
     assert [path for path, _ in MEOKON.check(device)] == ["address"]
+
+
+def test_check_refuses_a_kind_that_does_not_fit_the_field():
+    """A pressure is a float, a bit a bool, the battery an int."""
+    device = loading.device("meokon_hydrant", ID)
+    points = tuple(replace(point, kind=Kind.TEXT) for point in device.groups[0].points)
+    found = MEOKON.check(replace(device, groups=(replace(device.groups[0], points=points),)))
+    assert [path for path, _ in found] == [f"points.{point.name}.kind" for point in points]
+
+
+def test_the_end_of_a_wait_without_news_changes_nothing():
+    """The listener may wake the generator with nothing."""
+    connection = Connection()
+    connection.receive(GOLDEN[:20], at=10.0)
+    assert connection.tell(None) == []
+    assert connection.wait == Wait(10.0 + GIVE_UP_S)
+    assert [type(item) for item in connection.receive(GOLDEN[20:], at=11.0)] == [Heard, Send]

@@ -226,3 +226,11 @@ def test_more_than_one_write_can_carry_is_refused_before_it_is_sent(write, value
     """1968 coils, 123 registers."""
     with pytest.raises(ValueError):
         next(write(open_link(SERIAL, 1), 0, values))
+
+
+def test_a_frame_of_another_transaction_is_refused_even_when_the_bus_let_it_through():
+    """`mine` is the bus's to ask; the driver looks again."""
+    link = open_link(TCP, 1, first_transaction=7)
+    exchange = link.prepare(read_request("holding", 0, 1))()
+    with pytest.raises(BusError, match="transaction"):
+        link.unwrap(exchange, bytes.fromhex("0008 0000 0005 01 03 02 0001"))
