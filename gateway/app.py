@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -204,22 +205,26 @@ class Parts:
 
     def health(self, opened: tuple[Opened, ...], *, last_known_good: bool) -> health.Health:
         uplinks = tuple(self.uplinks.values())
+        lags = [
+            health.Lag(self.clock, partial(self.alarms.position, name), lambda: self.alarms.counters().last, RECEIPT_S)
+            for name in self.uplinks
+        ]
         concerns: dict[str, Callable[[], bool]] = {
             "storage_alarms_failing": lambda: self.alarms.counters().failing_since is not None,
             "storage_telemetry_failing": lambda: self.telemetry.counters().failing_since is not None,
             "storage_set_aside": lambda: any(lane.set_aside for lane in opened),
             "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
-            "uplink_down": lambda: any(not uplink.connected for uplink in uplinks),
-            "uplink_refused": lambda: any(uplink.refused for uplink in uplinks),
-            "receipts_overdue": lambda: any(uplink.overdue_s() > RECEIPT_S for uplink in uplinks),
+            "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in uplinks),
+            "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in uplinks),
+            "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,
         }
-        progress = {
-            f"bus {name}": (lambda poller=poller: poller.progress, STALLED_S)  # type: ignore[misc]  # a bound default
-            for name, poller in self.pollers.items()
+        moved: dict[str, Callable[[], float]] = {
+            f"bus {name}": partial(getattr, poller, "progress") for name, poller in self.pollers.items()
         }
-        progress["rules"] = (lambda: self.pipeline.moved, STALLED_S)
+        moved["rules"] = lambda: self.pipeline.moved
+        progress = {name: (when, STALLED_S) for name, when in moved.items()}
         return health.Health(self.clock, concerns, progress, self.pipeline.take)
 
     def views(self) -> Views:
@@ -227,9 +232,13 @@ class Parts:
             **{f"bus {name}": poller.status for name, poller in self.pollers.items()},
             **{f"bus {name}": listener.status for name, listener in self.listeners.items()},
             **{f"journal {lane.lane.value}": _counters(lane) for lane in (self.alarms, self.telemetry)},
-            **{f"uplink {name}": uplink.status for name, uplink in self.uplinks.items()},
+            **{f"uplink {name}": partial(self._uplink_status, name) for name in self.uplinks},
         }
         return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts)
+
+    def _uplink_status(self, name: str) -> dict[str, object]:
+        unsettled = sum(lane.counters().last - lane.position(name) for lane in (self.alarms, self.telemetry))
+        return {"unsettled": unsettled, **self.uplinks[name].status()}
 
     async def date_this_boot(self) -> None:
         """Once the clock is trusted, one record maps this boot's monotonic time to wall time (law 2)."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -51,10 +52,18 @@ CONCERNS = (
     Concern("storage_set_aside", Text("损坏的存储文件已隔离", "a damaged journal file was set aside"), Severity.HIGH),
     Concern("alarm_lane_filling", Text("报警存储空间不足", "alarm storage is four fifths full"), Severity.HIGH),
     Concern("uplink_down", Text("与区平台的连接中断", "link to the district is down"), Severity.MEDIUM, 5.0, 2.0),
-    Concern("uplink_refused", Text("上行证书或配置被拒绝", "uplink is refused: certificate, key or configuration"), Severity.HIGH),
+    Concern(
+        "uplink_refused",
+        Text("上行证书或配置被拒绝", "uplink is refused: certificate, key or configuration"),
+        Severity.HIGH,
+    ),
     Concern("receipts_overdue", Text("区平台30秒未回执", "no receipt from the district for 30 s"), Severity.HIGH),
     Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
-    Concern("last_known_good", Text("配置有误，使用上次有效配置", "site file refused; running the last known good"), Severity.HIGH),
+    Concern(
+        "last_known_good",
+        Text("配置有误，使用上次有效配置", "site file refused; running the last known good"),
+        Severity.HIGH,
+    ),
 )
 
 
@@ -83,6 +92,23 @@ def alarms() -> tuple[AlarmSpec, ...]:
         )
         for concern in CONCERNS
     )
+
+
+class Lag:
+    """Whether something that was there `limit_s` ago is still not settled. Looked at about once a second."""
+
+    def __init__(self, clock: Clock, settled: Callable[[], int], newest: Callable[[], int], limit_s: float) -> None:
+        self._clock, self._settled, self._newest, self._limit_s = clock, settled, newest, limit_s
+        self._seen: deque[tuple[float, int]] = deque(maxlen=1000)
+
+    def overdue(self) -> bool:
+        now, settled = self._clock.monotonic(), self._settled()
+        newest = self._newest()
+        if not self._seen or newest != self._seen[-1][1]:
+            self._seen.append((now, newest))
+        while self._seen and self._seen[0][1] <= settled:
+            self._seen.popleft()
+        return bool(self._seen) and now - self._seen[0][0] >= self._limit_s
 
 
 class Health:

@@ -96,7 +96,9 @@ async def start(
     """
     variant = variant or installed()
     if variant is None:
-        raise ConfigError([_mistake(directory, "neither mosquitto nor iotcore is installed", "未安装 mosquitto 或 iotcore")])
+        raise ConfigError(
+            [_mistake(directory, "neither mosquitto nor iotcore is installed", "未安装 mosquitto 或 iotcore")]
+        )
     log = await asyncio.to_thread(_prepare, directory)
     # mosquitto cannot take port 0, and a free port may be gone a moment later: hence the tries.
     for _ in range(PORT_TRIES if port == 0 else 1):
