@@ -17,7 +17,7 @@ from drivers import DRIVERS
 from drivers.contract import Driver, Framing
 from gateway.config import Site, load, uplink_mistakes
 from gateway.errors import BusError, ConfigError
-from gateway.model import BusKind, BusSpec, Device
+from gateway.model import BusKind, BusSpec, Device, Text
 from gateway.site_rules import leaves
 from rules import spec
 
@@ -160,8 +160,8 @@ def report(site: Site, drivers: Mapping[str, Driver] = DRIVERS) -> CheckReport:
                 alarm.id,
                 alarm.cls.value,
                 alarm.severity.name.lower(),
-                alarm.text.zh,
-                alarm.place.text().zh,
+                _both(alarm.text),
+                _both(alarm.place.text()),
                 tuple(_worst_s(alarm, dead, devices, buses, polls, rounds) for dead in (0, 1, 2)),  # type: ignore[arg-type]  # three of them
             )
             for alarm in site.alarms
@@ -181,8 +181,8 @@ def _device(device: Device, site: Site) -> DeviceReport:
         device.id,
         device.bus,
         device.address,
-        device.text.zh,
-        device.place.text().zh,
+        _both(device.text),
+        _both(device.place.text()),
         sum(len(group.points) for group in device.groups),
         min(group.period_s for group in device.groups),
         device.id not in site.unproved,
@@ -256,6 +256,10 @@ def _reply_bytes(framing: Framing) -> int:
             begin.append(byte)
             break
     return framing(begin)
+
+
+def _both(text: Text) -> str:
+    return " ".join(part for part in text if part)
 
 
 def _s(seconds: float) -> str:

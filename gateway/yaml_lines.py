@@ -32,6 +32,8 @@ Keys: TypeAlias = tuple[str | int, ...]
 LIMIT_BYTES = 2 * 1024 * 1024
 LIMIT_DEPTH = 40
 LIMIT_VALUES = 200_000
+LIMIT_MISTAKES = 1_000
+"""Nobody reads on after so many; a file made of mistakes must not take minutes."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,4})?")
@@ -109,6 +111,10 @@ class Document:
         if not any(keys[:depth] in self.unusable for depth in range(len(keys) + 1)):
             where = self.line(keys) if line is None else line
             self.mistakes.append(Mistake(self.file, where, dotted(keys), text.en, text.zh))
+            if len(self.mistakes) >= LIMIT_MISTAKES:
+                en = f"{LIMIT_MISTAKES} mistakes so far: the rest was not looked at"
+                zh = f"已有 {LIMIT_MISTAKES} 处错误，其余未检查"
+                raise ConfigError([*self.mistakes, Mistake(self.file, where, "", en, zh)])
 
 
 def dotted(keys: Keys) -> str:
