@@ -294,8 +294,8 @@ class Journal:
 
     def landed(self, batches: list[Batch], outcome: Outcome) -> None:
         for batch in batches:
-            for first, last in batch.drop.gone if batch.drop else ():
-                self._gone.add(first, last)
+            if batch.drop:
+                self._forget(batch.drop.gone)
         if outcome.reopened:
             self._reopened(outcome.reopened, outcome.hole)
         if len(self._missing):
@@ -322,6 +322,12 @@ class Journal:
             self.settlement.segments = self._segments
             self._account([hole], "lost")
         self.settlement.touch()
+
+    def _forget(self, pairs: Iterable[Pair]) -> None:
+        gone = Ranges(pairs)
+        for first, last in gone.pairs():
+            self._gone.add(first, last)
+        self._writer.tail.forget(gone)
 
     def lost(self, records: list[Record]) -> None:
         for record in records:
@@ -376,7 +382,7 @@ class Journal:
 
     async def unsettled(self, uplink: str, limit: int = 500) -> list[Record]:
         """The oldest visible records that `uplink` has not settled; raises StorageError as `after` does."""
-        settled = self.settlement.enter(uplink, self._oldest)
+        settled = self._enter(uplink)
         floor = self._writer.tail.floor
         pairs = tuple(islice(settled.missing(1, floor), limit))
         stored: list[Record] = []
@@ -429,19 +435,33 @@ class Journal:
 
         It can go back once: when a file that could not be read at start is there again. Read on from it then.
         """
-        return self.settlement.enter(uplink, self._oldest).head()
+        return self._enter(uplink).head()
 
     def settle(self, uplink: str, sequences: Iterable[int]) -> None:
         """One by one, in any order. Compare ids before: a sequence of an earlier run may be another record."""
-        self.settlement.enter(uplink, self._oldest)
+        self._enter(uplink)
         self.settlement.settle(uplink, sequences, self._last)
         self._settled()
 
     def settle_to(self, uplink: str, sequence: int) -> None:
         """All of that sequence's journal up to it."""
-        self.settlement.enter(uplink, self._oldest)
+        self._enter(uplink)
         self.settlement.settle_to(uplink, sequence, self._last)
         self._settled()
+
+    def _enter(self, uplink: str) -> Ranges:
+        first, _ = next(self._gone.missing(self._oldest, self._last + 1))
+        begins = [begin - 1 for begin, _ in self._segments[1:]]
+        return self.settlement.enter(
+            uplink,
+            first,
+            # alarms are settled one by one; telemetry only needs a bridge between two journals
+            (
+                pair
+                for pair in self._gone.pairs()
+                if self.lane is Lane.ALARM or any(_inside(pair, end) for end in begins)
+            ),
+        )
 
     def _settled(self) -> None:
         self._stuck_bytes = 0
@@ -455,8 +475,8 @@ class Journal:
         self._settled()
 
     def backlog(self, uplink: str) -> int:
-        """How many records `uplink` has not settled, about (thinned ranges count as gone)."""
-        settled = self.settlement.enter(uplink, self._oldest)
+        """How many records `uplink` has not settled."""
+        settled = self._enter(uplink)
         pairs = settled.missing(1, self._last)
         return sum(last - first + 1 - self._gone.count(first, last) for first, last in pairs)
 
@@ -475,8 +495,7 @@ class Journal:
                 settled = tuple(self.settlement.by_all().within(1, self._writer.tail.durable))
                 going, self._writer.used_bytes = await self._writer.ask(partial(self._file.prune, settled, excess))
                 self._dropped["settled"] += len(going)
-                for sequence in going:
-                    self._gone.add(sequence, sequence)
+                self._forget((one, one) for one in going)
                 if not going and not await self._give_way(excess):
                     break
 
@@ -494,10 +513,9 @@ class Journal:
             return True
         self._made_room = True
         first, last, count = decision.drop[0], decision.drop[-1], len(decision.drop)
-        gone: tuple[Pair, ...] = ((first, last),)
+        gone = Ranges((one, one) for one in decision.drop).pairs()
         reason = "quota"
         if self.lane is Lane.ALARM:
-            gone = Ranges((one, one) for one in decision.drop).pairs()
             reason = f"repeats of {decision.subject}"
             self.settlement.void(gone)
         self._dropped[reason.partition(" ")[0]] += count
@@ -538,6 +556,10 @@ class Journal:
             for first, last in self.settlement.by_all().missing(1, durable)
         )
         return open_count / kept if kept > 0 else 0.0
+
+
+def _inside(pair: Pair, number: int) -> bool:
+    return pair[0] <= number <= pair[1]
 
 
 def _cut(records: list[Record], limit: int, limit_bytes: int) -> list[Record]:

@@ -29,7 +29,8 @@ from gateway.model import Lane, Record
 from gateway.ranges import Pair, Ranges
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, Damaged)
-_GONE_RANGES = 2_000
+_GONE_RANGES = 5_000
+"""Beyond this the oldest ranges of what is gone are joined, and a loss inside them is no longer seen."""
 _LOOK_BACK = 1_000
 """Broken rows at the end that are given up before the file as a whole is."""
 

@@ -19,6 +19,7 @@ from gateway.errors import StorageError
 from gateway.journal_file import Drop, Work
 from gateway.journal_open import Item
 from gateway.model import Lane, Record
+from gateway.ranges import Ranges
 from gateway.retention import Row
 
 Then = Callable[[list[Record], StorageError | None], None]
@@ -103,6 +104,13 @@ class Tail:
             self._recent_bytes -= _cost(old)
             self.floor = old.sequence
         return landed
+
+    def forget(self, gone: Ranges) -> None:
+        """These records were dropped from the file."""
+        kept = [record for record in self._recent if record.sequence not in gone]
+        if len(kept) < len(self._recent):
+            self._recent = deque(kept)
+            self._recent_bytes = sum(_cost(record) for record in kept)
 
     def crash(self) -> None:
         """What was in flight is not on the disk."""

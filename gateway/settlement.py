@@ -30,10 +30,10 @@ class Settlement:
     def names(self) -> tuple[str, ...]:
         return tuple(self._uplinks)
 
-    def enter(self, uplink: str, oldest: int) -> Ranges:
-        """The settled ranges of `uplink`; a new one begins at the oldest record that is kept."""
+    def enter(self, uplink: str, oldest: int, void: Iterable[Pair] = ()) -> Ranges:
+        """The settled ranges of `uplink`; a new one begins at the oldest record that is kept, without what is `void`."""
         if uplink not in self._uplinks:
-            self._uplinks[uplink] = Ranges([(0, oldest - 1)])
+            self._uplinks[uplink] = Ranges([(0, oldest - 1), *void])
             self._dirty.add(uplink)
         return self._uplinks[uplink]
 
