@@ -30,12 +30,15 @@ import aiomqtt
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from district import record
 from district.store import Arrival, Outcome, Rejected, Store, StoreError
 
 log = logging.getLogger(__name__)
+mqtt_log = logging.getLogger(f"{__name__}.mqtt")
+mqtt_log.setLevel(logging.ERROR)  # aiomqtt warns of each disconnection, which is told here once
 BATCH = 200
 WINDOW = 200
 SOON = 100
@@ -44,6 +47,7 @@ SESSION_EXPIRY_S = 7 * 24 * 3600
 KEEPALIVE_S = 10
 TIMEOUT_S = 10.0
 RECEIPT_IDS = 200
+MALFORMED_PACKET, PROTOCOL_ERROR = 0x81, 0x82
 LONGEST_BACK_OFF_S = 10.0
 SETTLED_S = 10.0
 """A session that held this long begins the back-off anew."""
@@ -155,6 +159,11 @@ async def _session(options: Options, store: Store, disk: ThreadPoolExecutor, sta
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_tell_positions(client, positions, options.receipt_interval_s), name="positions")
                 tasks.create_task(_receive(client, paho, store, disk, positions), name="receive")
+    except* aiomqtt.MqttError as group:
+        cause = _end_of(client)
+        if _is_unreadable(cause):
+            raise Unreadable(str(cause)) from group
+        raise
     finally:
         # aiomqtt leaves the socket in the loop's hands when connecting or parsing fails; paho has no public close.
         paho._sock_close()
@@ -178,14 +187,9 @@ async def _waiting(client: aiomqtt.Client) -> list[tuple[aiomqtt.Message, float]
     """All messages that are here, at least one, at most `BATCH`, with the time at which each was taken."""
     messages = client.messages
     taken: list[tuple[aiomqtt.Message, float]] = []
-    try:
-        while not taken or (len(messages) and len(taken) < BATCH):
-            message = await anext(messages)
-            taken.append((message, time.time()))
-    except aiomqtt.MqttError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, aiomqtt.MqttError | OSError):
-            raise
-        raise Unreadable(repr(error.__cause__)) from error
+    while not taken or (len(messages) and len(taken) < BATCH):
+        message = await anext(messages)
+        taken.append((message, time.time()))
     return taken
 
 
@@ -231,6 +235,7 @@ def _client(options: Options, start_anew: bool) -> aiomqtt.Client:
         clean_start=start_anew,
         properties=properties,
         tls_context=tls_context(options),
+        logger=mqtt_log,
         keepalive=KEEPALIVE_S,
         timeout=TIMEOUT_S,
         # Beyond the window only a QoS 0 message can come, which nobody promised to deliver.
@@ -242,6 +247,19 @@ def _client(options: Options, start_anew: bool) -> aiomqtt.Client:
 def _paho(client: aiomqtt.Client) -> Paho:
     """aiomqtt has no manual acknowledgement; the paho client in it has."""
     return client._client
+
+
+def _end_of(client: aiomqtt.Client) -> BaseException | None:
+    """Why the connection ended, which aiomqtt tells nobody who was not just waiting for a message."""
+    ended = client._disconnected
+    return ended.exception() if ended.done() and not ended.cancelled() else None
+
+
+def _is_unreadable(cause: BaseException | None) -> bool:
+    """Whether the library gave up on what it read: its own protocol error, or anything that is no failure of a link."""
+    if isinstance(cause, aiomqtt.MqttCodeError):
+        return isinstance(cause.rc, ReasonCode) and cause.rc.value in (MALFORMED_PACKET, PROTOCOL_ERROR)
+    return cause is not None and not isinstance(cause, OSError)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

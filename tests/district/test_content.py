@@ -39,7 +39,9 @@ def test_a_gap(kind):
     assert content.read_gap(made(gap(3, 9, 4), kind)) == Gap(3, 9, 4, "quota")
 
 
-@pytest.mark.parametrize("body", [gap(0, 5, 1), gap(5, 4, 1), gap(3, 10, 1), gap(1.5, 2, 1), gap(1, 2, -1), gap(True, 2, 1)])
+@pytest.mark.parametrize(
+    "body", [gap(0, 5, 1), gap(5, 4, 1), gap(3, 10, 1), gap(1.5, 2, 1), gap(1, 2, -1), gap(True, 2, 1)]
+)
 def test_a_gap_names_earlier_numbers_only(body):
     """Its own number, later ones, none, halves: refused."""
     with pytest.raises(Malformed):

@@ -33,7 +33,13 @@ def alarm(body=b"{}", previous=ZEROS, **changes):
 def test_a_telemetry_record_is_what_its_attributes_say():
     """Every field; unknown attributes are passed over."""
     made = parse(TOPIC, SENML, [*attributes(57), ("follows", "55"), ("new", "x")], b"[]")
-    assert (made.gateway, made.lane, made.journal, made.run, made.sequence) == ("demo-01", "telemetry", "a01b", "7be0", 57)
+    assert (made.gateway, made.lane, made.journal, made.run, made.sequence) == (
+        "demo-01",
+        "telemetry",
+        "a01b",
+        "7be0",
+        57,
+    )
     assert made.id == "demo-01/telemetry/a01b.7be0/57"
     assert made.follows == 55
     assert made.trusted

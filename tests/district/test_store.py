@@ -71,7 +71,10 @@ def test_what_is_receipted_can_be_read(path, store):
     outcome = store.commit([*chain(2), telemetry(1)])
     assert outcome.alarms == {"demo-01": ["demo-01/alarm/a01b.7be0/1", "demo-01/alarm/a01b.7be0/2"]}
     assert [tuple(position) for position in outcome.positions] == [("demo-01", "a01b", 1, False)]
-    found = rows(path, "SELECT id, lane, sequence, type, monotonic, boot, clock, durable, received_at, duplicates, flaw FROM record")
+    found = rows(
+        path,
+        "SELECT id, lane, sequence, type, monotonic, boot, clock, durable, received_at, duplicates, flaw FROM record",
+    )
     assert found[0] == (
         "demo-01/alarm/a01b.7be0/1", "alarm", 1, "gengfu.alarm.transition", 1.5, BOOT, "trusted", 1, 1795306900.123, 0, None
     )  # fmt: skip
@@ -115,7 +118,9 @@ def test_a_pack_encoded_anew_is_set_aside_and_does_not_stop_the_lane(path, store
 
 def test_a_number_seen_with_two_runs_is_two_records(path, store):
     """Announced before the disk confirmed it, then given to another: both are true."""
-    outcome = store.commit([alarm(1, run="aaaa", durable="false"), alarm(1, run="bbbb", body=transition(after="returned"))])
+    outcome = store.commit(
+        [alarm(1, run="aaaa", durable="false"), alarm(1, run="bbbb", body=transition(after="returned"))]
+    )
     assert len(outcome.alarms["demo-01"]) == 2
     assert rows(path, "SELECT run FROM record ORDER BY run") == [("aaaa",), ("bbbb",)]
     assert rows(path, "SELECT state FROM alarm_state") == [("returned",)]
@@ -124,14 +129,18 @@ def test_a_number_seen_with_two_runs_is_two_records(path, store):
 def test_holes_are_listed_then_closed(path, store):
     """Open from the batch that noticed them; filled later, with the jump told."""
     store.commit([telemetry(1), telemetry(4, at=AT + 1)])
-    assert rows(path, "SELECT gateway, lane, journal, first, last, records FROM lost") == [("demo-01", "telemetry", "a01b", 2, 3, 2)]
+    assert rows(path, "SELECT gateway, lane, journal, first, last, records FROM lost") == [
+        ("demo-01", "telemetry", "a01b", 2, 3, 2)
+    ]
     (position,) = store.commit([telemetry(3, at=AT + 2)]).positions
     assert (position.position, position.jumped) == (1, False)
     assert rows(path, "SELECT first, last FROM lost") == [(2, 2)]
     (position,) = store.commit([telemetry(2, at=AT + 3)]).positions
     assert (position.position, position.jumped) == (4, True)
     assert rows(path, "SELECT * FROM lost") == []
-    filled = rows(path, "SELECT first, last, state, round(noticed_at - ?), round(closed_at - ?) FROM gap ORDER BY first", AT, AT)
+    filled = rows(
+        path, "SELECT first, last, state, round(noticed_at - ?), round(closed_at - ?) FROM gap ORDER BY first", AT, AT
+    )
     assert filled == [(2, 2, "filled", 1, 3), (3, 3, "filled", 1, 2)]
 
 
@@ -218,7 +227,10 @@ def test_a_link_to_one_of_two_runs_is_sound(path, store):
 def test_a_wrong_digest_and_a_senseless_body_are_flaws_of_a_stored_record(path, store):
     """An alarm is an alarm: stored, receipted, flagged."""
     good = alarm(1, b"not json")
-    listed = [(name, value) for name, value in attributes(2, lane="alarm")] + [("previous", ZEROS), ("digest", "0" * 64)]
+    listed = [(name, value) for name, value in attributes(2, lane="alarm")] + [
+        ("previous", ZEROS),
+        ("digest", "0" * 64),
+    ]
     bad = Arrival(AT, parse("gengfu/v1/demo-01/alarm", "application/json", listed, b"nor this"))
     assert len(store.commit([good, bad]).alarms["demo-01"]) == 2
     assert rows(path, "SELECT flaw FROM record ORDER BY sequence") == [
@@ -363,7 +375,9 @@ def test_it_is_synchronous_and_in_wal_mode(store):
     st.lists(st.integers(1, 8), min_size=1, max_size=20),
     st.randoms(use_true_random=False),
 )
-def test_deliveries_in_any_order_with_repetition_loss_and_crashes(tmp_path_factory, numbers, cuts, chance: random.Random):
+def test_deliveries_in_any_order_with_repetition_loss_and_crashes(
+    tmp_path_factory, numbers, cuts, chance: random.Random
+):
     """What is receipted is stored; the position never passes a hole; every hole is listed; a crash changes nothing."""
     path = tmp_path_factory.mktemp("any") / "district.db"
     opened, stored, receipted = Store(path), set(), 0
