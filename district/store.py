@@ -200,7 +200,8 @@ class Store:
         elif record.type == CLOCK:
             self._clock(record.gateway, content)
         elif record.type in GAPS:
-            journal.track.named(content.first, content.last, content.dropped)
+            # None dropped: numbers that were never given to a record, so all of them.
+            journal.track.named(content.first, content.last, content.dropped or content.last - content.first + 1)
         elif record.type == PACK:
             _collect(at, record, content, order, values)
 

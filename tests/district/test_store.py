@@ -167,6 +167,22 @@ def test_a_gap_record_that_comes_twice_counts_once(path, store):
     assert rows(path, "SELECT position, namings FROM journal") == [(2, "[[1, 6, 2]]")]
 
 
+def test_a_gap_record_that_says_that_none_was_dropped_names_all_of_it(path, store):
+    """A journal begun in memory, with numbers beyond all that an unreadable file may have given: they never were."""
+    base = 2**52
+    store.commit([alarm(base + 1, gap(1, base, 0, "begun in memory"), type="gengfu.event.gap"), alarm(base + 2)])
+    store.commit([telemetry_gap(base + 1, 1, base, 0)])
+    assert rows(path, "SELECT * FROM lost") == []
+    assert rows(path, "SELECT position FROM journal") == [(base + 2,), (base + 1,)]
+
+
+def test_a_district_that_lost_its_books_gets_going_again(path, store):
+    """The gateway says that nothing before this record waits for a receipt: passed over, and in the books as such."""
+    (position,) = store.commit([telemetry(1_001, follows=0)]).positions
+    assert (position.position, position.jumped) == (1_001, True)
+    assert rows(path, "SELECT first, last, state FROM gap") == [(1, 1_000, "passed")]
+
+
 def test_gaps_of_the_alarm_lane_are_listed_and_named(path, store):
     """Its records are receipted one by one all the same."""
     outcome = store.commit([alarm(1), alarm(5)])
