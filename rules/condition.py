@@ -42,7 +42,7 @@ class Junction:
     def witness(self, track: int, at: float, scan: Scan | None) -> Leaf:
         truth = self.truth(track, at)
         parts = (part for part in self.parts if same_side(part.truth(track, at), truth))
-        return latest((part.witness(track, at, scan) for part in parts), scan)
+        return latest((part.witness(track, at, scan) for part in parts), track, scan)
 
 
 class Opposite:

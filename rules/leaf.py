@@ -16,7 +16,7 @@ from typing import Protocol
 
 from gateway.model import Level, Sample, Scan
 from rules.measure import Judge
-from rules.truth import AGREE, FALSE, LEVELS, QUALITIES, TRUE, UNKNOWN, level
+from rules.truth import AGREE, FALSE, LEVELS, NOW, QUALITIES, SURE, TRUE, UNKNOWN, level
 
 NEVER = math.inf
 
@@ -46,7 +46,8 @@ class Reading:
         self.judge = judge
         self.now = UNKNOWN
         self.sure = UNKNOWN
-        self.moved = -math.inf
+        self.moved = [-math.inf, -math.inf]
+        """When the answer became another, on each track."""
         self.scan: Scan | None = None
 
     def take(self, scan: Scan, at: float) -> bool:
@@ -57,9 +58,13 @@ class Reading:
         truth = UNKNOWN if grade == Level.BAD or value is None else self.judge(value, grade, at)
         if truth == self.now == self.sure:
             return False
-        self.sure = AGREE[self.now][truth]
+        sure = AGREE[self.now][truth]
+        if truth != self.now:
+            self.moved[NOW] = at
+        if sure != self.sure:
+            self.moved[SURE] = at
         self.now = truth
-        self.moved = at
+        self.sure = sure
         return True
 
     def truth(self, track: int, at: float) -> int:
@@ -87,7 +92,7 @@ class Silence:
         self.column = column
         """None: any point of the device."""
         self.for_s = for_s
-        self.moved = -math.inf
+        self.moved = [-math.inf, -math.inf]
         self.scan: Scan | None = None
         self.remember(None, 0.0, now)
 
@@ -109,7 +114,7 @@ class Silence:
         """Time went on; `due` may be there."""
         if at >= self.due:
             self.now = self.sure = self.last = TRUE
-            self.moved = at
+            self.moved = [at, at]
 
     def take(self, scan: Scan, at: float) -> bool:
         frame = self._frame(scan)
@@ -123,9 +128,12 @@ class Silence:
         self.last = frame
         if now == self.now and sure == self.sure:
             return False
+        if now != self.now:
+            self.moved[NOW] = at
+        if sure != self.sure:
+            self.moved[SURE] = at
         self.now = now
         self.sure = sure
-        self.moved = at
         return True
 
     def _frame(self, scan: Scan) -> int:
@@ -159,9 +167,9 @@ def _sample(scan: Scan, column: int, point: str) -> Sample:
     return Sample(point, scan.values[column], QUALITIES[scan.qualities[column]], scan.at)
 
 
-def latest(leaves: Iterable[Leaf], scan: Scan | None) -> Leaf:
+def latest(leaves: Iterable[Leaf], track: int, scan: Scan | None) -> Leaf:
     """The leaf that moved last: the one that completed the answer. Of two that moved at one time, the one just read."""
-    return max(leaves, key=lambda leaf: (leaf.moved, leaf.scan is scan))
+    return max(leaves, key=lambda leaf: (leaf.moved[track], leaf.scan is scan))
 
 
 def same_side(first: int, second: int) -> bool:

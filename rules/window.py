@@ -71,7 +71,7 @@ class Window:
         truth = self.truth(track, at)
         counts = self._counts(track, at)
         parts = (part for part, count in zip(self.parts, counts, strict=True) if same_side(count, truth))
-        return latest((part.witness(track, at, scan) for part in parts), scan)
+        return latest((part.witness(track, at, scan) for part in parts), track, scan)
 
     def remembered(self) -> list[list[float | None]] | None:
         times = [

@@ -1,0 +1,178 @@
+"""From one value to a truth."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model import Level
+from rules.measure import SLOTS, Band, Trend, bit, equals
+from rules.truth import FALSE, FALSE_UNCERTAIN, TRUE, TRUE_UNCERTAIN, UNKNOWN
+
+GOOD, UNCERTAIN = Level.GOOD, Level.UNCERTAIN
+LEAST, MOST = -math.inf, math.inf
+NO_NUMBERS = [math.nan, MOST, "6", 10**400]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "hysteresis", "value", "expected"),
+    [
+        (LEAST, 5, 0, 5.1, TRUE),
+        (LEAST, 5, 0, 5, FALSE),
+        (1, MOST, 0, 0.9, TRUE),
+        (1, MOST, 0, 1, FALSE),
+        (1, 5, 0, 0, TRUE),
+        (1, 5, 0, 6, TRUE),
+        (1, 5, 0, 3, FALSE),
+        (LEAST, 5, 0.5, 5, FALSE),
+        (LEAST, 5, 0.5, 4.7, FALSE),
+    ],
+)
+def test_band_is_true_outside_and_starts_false(low, high, hysteresis, value, expected):
+    """The limit itself is inside; a value inside the hysteresis is not over the limit when nothing was before."""
+    assert Band(low, high, hysteresis).judge(value, GOOD, 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "over", "held", "back"),
+    [(LEAST, 5, 6, 4.5, 4.4), (1, MOST, 0, 1.5, 1.6), (1, 5, 6, 4.5, 3), (1, 5, 0, 1.5, 3)],
+)
+def test_hysteresis_holds_both_answers_until_it_is_left(low, high, over, held, back):
+    """True up to and with the inner edge, false only beyond it; and then false up to the limit."""
+    band = Band(low, high, 0.5)
+    assert [band.judge(value, GOOD, 0) for value in (over, held, back, held)] == [TRUE, TRUE, FALSE, FALSE]
+
+
+def test_doubt_stays_in_the_hysteresis_until_a_good_value_leaves_it():
+    """An answer that rests on an uncertain value is never told as certain."""
+    band = Band(LEAST, 5, 1)
+    values = [(6, UNCERTAIN), (4.5, GOOD), (3, GOOD), (4.5, UNCERTAIN), (4.5, GOOD), (6, GOOD), (4.5, UNCERTAIN)]
+    assert [band.judge(value, level, 0) for value, level in values] == [
+        TRUE_UNCERTAIN,
+        TRUE_UNCERTAIN,
+        FALSE,
+        FALSE_UNCERTAIN,
+        FALSE_UNCERTAIN,
+        TRUE,
+        TRUE_UNCERTAIN,
+    ]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_number_is_unknown_and_forgets_nothing(value):
+    band = Band(LEAST, 5, 1)
+    band.judge(6, GOOD, 0)
+    assert band.judge(value, GOOD, 0) == UNKNOWN
+    assert band.judge(4.5, GOOD, 0) == TRUE
+    assert Trend(1, 10).judge(value, GOOD, 0) == UNKNOWN
+    assert bit(0)(value, GOOD, 0) == UNKNOWN
+
+
+@pytest.mark.parametrize(("value", "level"), [(6, GOOD), (6, UNCERTAIN), (3, GOOD), (3, UNCERTAIN)])
+def test_a_bands_memory_survives(value, level):
+    """What `remembered` gives, `remember` takes; nothing is kept for a band that is as new."""
+    band, other = Band(LEAST, 5, 1), Band(LEAST, 5, 1)
+    band.judge(value, level, 0)
+    other.remember(band.remembered(), 0, 0)
+    assert other.judge(4.5, GOOD, 0) == band.judge(4.5, GOOD, 0)
+    assert (band.remembered() is None) == ((value, level) == (3, GOOD))
+
+
+@pytest.mark.parametrize("saved", [0, 2, 5, "4", 4.0, True, []])
+def test_a_bands_memory_that_is_none_is_refused(saved):
+    with pytest.raises(ValueError, match="no truth"):
+        Band(LEAST, 5, 1).remember(saved, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "level", "expected"),
+    [
+        (1, 1, GOOD, TRUE),
+        (1, 1.0, UNCERTAIN, TRUE_UNCERTAIN),
+        (1, 2, GOOD, FALSE),
+        (1, "1", GOOD, UNKNOWN),
+        (1, math.nan, GOOD, UNKNOWN),
+        ("up", "up", GOOD, TRUE),
+        ("up", "down", UNCERTAIN, FALSE_UNCERTAIN),
+        ("up", 1, GOOD, UNKNOWN),
+    ],
+)
+def test_equality_is_exact_and_knows_nothing_about_another_kind(wanted, value, level, expected):
+    assert equals(wanted)(value, level, 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "level", "expected"),
+    [
+        (0, 1, GOOD, TRUE),
+        (1, 1, GOOD, FALSE),
+        (15, 0x8000, UNCERTAIN, TRUE_UNCERTAIN),
+        (3, 8.0, GOOD, TRUE),
+        (3, 8.5, GOOD, UNKNOWN),
+        (90, -1, GOOD, TRUE),
+        (0, "1", GOOD, UNKNOWN),
+    ],
+)
+def test_bits_are_counted_from_the_least_significant(index, value, level, expected):
+    assert bit(index)(value, level, 0) == expected
+
+
+def slope(samples):
+    """Least squares by the book, in exact fractions."""
+    n = len(samples)
+    times = [Fraction(at) for at, _ in samples]
+    values = [Fraction(value) for _, value in samples]
+    mean_at, mean_value = sum(times) / n, sum(values) / n
+    spread = sum((at - mean_at) ** 2 for at in times)
+    return sum((at - mean_at) * (value - mean_value) for at, value in zip(times, values, strict=True)) / spread
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 40), st.integers(-50, 50), st.sampled_from([GOOD, GOOD, GOOD, UNCERTAIN])),
+        min_size=1,
+        max_size=60,
+    ),
+    st.sampled_from([-4.0, -0.5, 0.0, 0.5, 4.0]),
+    st.sampled_from([8.0, 32.0, 96.0]),
+)
+def test_rate_equals_least_squares_over_the_samples_of_the_window(steps, limit, window_s):
+    """Compared with an exact one over all samples that lie in the last 32 full slots and the current one."""
+    trend, seen, at = Trend(limit, window_s), [], 1_000_000.0
+    for pause, value, level in steps:
+        at += pause / 8
+        seen.append((at, value, level))
+        truth = trend.judge(value, level, at)
+        oldest = at * SLOTS // window_s - SLOTS
+        inside = [one for one in seen if one[0] * SLOTS // window_s >= oldest]
+        if at - inside[0][0] < window_s / 2:
+            assert truth == UNKNOWN
+            continue
+        exact = slope([one[:2] for one in inside])
+        if abs(exact - Fraction(limit)) < Fraction(1, 10**9):
+            continue  # on the very limit rounding may decide either way
+        holds = exact > limit if limit >= 0 else exact < limit
+        doubt = any(one[2] for one in inside)
+        assert truth == {(1, 0): TRUE, (1, 1): TRUE_UNCERTAIN, (0, 1): FALSE_UNCERTAIN, (0, 0): FALSE}[holds, doubt]
+
+
+def test_rate_stays_small_over_a_long_window():
+    """A day at ten readings a second is 33 sums."""
+    trend = Trend(1, 3200)
+    for tick in range(20_000):
+        trend.judge(tick * 0.1, GOOD, tick * 0.5)
+    assert len(trend.slots) == SLOTS + 1
+    assert trend.judge(0, GOOD, 20_000 * 0.5) == FALSE
+
+
+def test_rate_of_readings_at_one_moment_or_beyond_all_measure_is_unknown():
+    """No division by nothing, no overflow into a truth."""
+    trend = Trend(1, 1e-3)
+    assert [trend.judge(value, GOOD, 5.0) for value in (1, 9)] == [UNKNOWN, UNKNOWN]
+    huge = Trend(1, 10)
+    values = [1e299, -1e299, 1e299, -1e299]
+    assert [huge.judge(value, GOOD, at * 4e4) for at, value in enumerate(values)][-1] in (FALSE, TRUE, UNKNOWN)
+    wild = Trend(0, 1e200)
+    assert [wild.judge(value, GOOD, at) for at, value in ((0.0, -1e299), (1e200, 1e299))][-1] == UNKNOWN

@@ -1,0 +1,34 @@
+"""What a person reads."""
+
+import pytest
+
+from gateway.model import Action, AlarmClass, Place, Severity, State, Text
+from rules.lifecycle import TABLE
+from rules.spec import Above, AlarmSpec
+from rules.texts import FIRE_NOT_OVER, REFUSED, message, unknown_alarm
+
+
+def test_an_alarm_is_told_with_its_place():
+    """In the words of docs/payloads.md."""
+    place = Place(building="12", unit="1", floor="12", flat="1203")
+    spec = AlarmSpec("f", AlarmClass.FIRE, Severity.CRITICAL, Above("a/b", 1), Text("火警", "Fire"), place)
+    assert message(spec) == ("12号楼1单元12层1203室 火警", "Fire, building 12, unit 1, floor 12, flat 1203")
+
+
+def test_an_alarm_without_a_place_is_told_alone():
+    spec = AlarmSpec("f", AlarmClass.FIRE, Severity.CRITICAL, Above("a/b", 1), Text("火警", "Fire"))
+    assert message(spec) == ("火警", "Fire")
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("action", Action)
+def test_every_refusal_of_the_table_has_its_reason(state, action):
+    """A command has either a cell or a reason, never both, never neither."""
+    allowed = any(before == state and event == action for before, event in TABLE)
+    assert allowed != ((state, action) in REFUSED)
+
+
+@pytest.mark.parametrize("text", [*REFUSED.values(), FIRE_NOT_OVER, unknown_alarm("x")])
+def test_every_refusal_is_in_both_languages(text):
+    assert text.en.isascii()
+    assert any(ord(letter) > 0x4E00 for letter in text.zh)
