@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 from zlib import crc32
 
 import apsw
@@ -161,14 +162,23 @@ def connect(path: Path) -> apsw.Connection:
         sync_directory(path.parent)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     if db.readonly("main"):
-        # A lock needs a writable descriptor; without one, nobody else writes either.
         db.close()
-        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+        db = _connect_to_read(path)
     db.set_busy_timeout(0)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
     db.execute("PRAGMA locking_mode=EXCLUSIVE")
     db.execute("PRAGMA mmap_size=0")
     return db
+
+
+def _connect_to_read(path: Path) -> apsw.Connection:
+    """Without a lock: that needs a writable descriptor, and where we have none, nobody else writes."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+    # SQLite wants to create the log that is not there, unless the file is said to be immutable.
+    uri = f"file:{quote(str(path))}?immutable=1"
+    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
 def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable[[], float]) -> Content:

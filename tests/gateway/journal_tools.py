@@ -59,7 +59,11 @@ class StillClock:
 
 
 class Disk(apsw.VFS):
-    """SQLite's own unix VFS, made the default one, with faults: writes and syncs that fail, syncs that wait."""
+    """SQLite's own unix VFS, made the default one, with faults on command.
+
+    ``write``, ``full``: every write fails; ``database``: those of the main file do (a checkpoint's); ``sync``: syncs do, with
+    the bytes out. A closed `gate` lets syncs wait.
+    """
 
     def __init__(self):
         self.name = f"faulty-{secrets.token_hex(4)}"
@@ -80,12 +84,13 @@ class Disk(apsw.VFS):
 class _File(apsw.VFSFile):
     def __init__(self, disk, name, flags):
         self._disk = disk
+        self._main = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         super().__init__("unix", name, flags)
 
     def xWrite(self, data, offset):
         if "write" in self._disk.failing:
             raise apsw.IOError("injected: write")
-        if "full" in self._disk.failing:
+        if "full" in self._disk.failing or ("database" in self._disk.failing and self._main):
             raise apsw.FullError("injected: full")
         return super().xWrite(data, offset)
 
