@@ -11,7 +11,7 @@ WALL_US = 1_795_306_831_125_000
 
 def attributes(sequence=1, lane="telemetry", gateway="demo-01", journal="a01b", run="7be0", **changes):
     """User properties in order; a change to None leaves one out."""
-    moment = datetime.fromtimestamp(WALL_US // 1_000_000 + sequence, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = datetime.fromtimestamp(WALL_US // 1_000_000 + sequence % 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     given = {
         "specversion": "1.0",
         "id": f"{gateway}/{lane}/{journal}.{run}/{sequence}",
@@ -23,7 +23,7 @@ def attributes(sequence=1, lane="telemetry", gateway="demo-01", journal="a01b", 
         "run": run,
         "sequence": str(sequence),
         "boot": BOOT,
-        "monotonic": f"{sequence}.500000",
+        "monotonic": f"{sequence % 1000}.500000",
         "clock": "trusted",
         "durable": "true",
     } | changes
