@@ -18,10 +18,9 @@ from drivers.contract import Driver, Framing
 from gateway.config import Site, load, uplink_mistakes
 from gateway.errors import BusError, ConfigError
 from gateway.model import BusKind, BusSpec, Device, Text
-from gateway.site_rules import leaves
+from gateway.site_rules import TURNAROUND_S, leaves
 from rules import spec
 
-TURNAROUND_S = 0.02
 NETWORK_S = 0.01
 SHORTEST_DRAIN_S = 0.3
 """After a time-out the line is drained for max(time-out, 0.3 s) (reliability.md, rule 7)."""

@@ -156,7 +156,9 @@ def _alarms(document: Document, field: site_rules.Field) -> tuple[AlarmSpec, ...
         when = site_rules.condition(given, field, document, (*keys, "when"))
         if shape is not None and when is not None:
             alarms.append(site_rules.alarm(shape, when, field, document, keys))
-    return (*alarms, *(site_rules.silent(device, field) for device in field.devices.values()))
+    rounds = site_rules.rounds_s(field)
+    silent = (site_rules.silent(device, field, rounds[device.bus]) for device in field.devices.values())
+    return (*alarms, *silent)
 
 
 def _uplinks(document: Document, root: Path) -> tuple[UplinkSpec, ...]:

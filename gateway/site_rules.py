@@ -7,44 +7,28 @@ A device whose own description is wrong hides no mistake of others and causes no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Kind, Place, Point, Severity, Text
+from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, Severity, Text
+from gateway.site_limits import KINDS, LEAVES
 from gateway.site_schema import (
-    AboveShape,
     AlarmShape,
-    BelowShape,
-    BitShape,
-    EqualsShape,
     KOfNShape,
-    OutsideShape,
     PlaceShape,
-    RateShape,
-    StaleShape,
     WhenShape,
 )
 from gateway.site_words import nearest
 from gateway.yaml_lines import Document, Keys
 from rules import spec
 
-_NUMBERS = (Kind.INT, Kind.FLOAT)
+TURNAROUND_S = 0.02
+"""What a device on a line is taken to need before it answers."""
 _FIRST_SIGNAL = (AlarmClass.FIRE, AlarmClass.PERSONAL)
 _FIRST_SIGNAL_S = 10.0
 """GB 26875.1-2011 clause 4: a fire alarm reaches the centre within 10 s (standards.md 1.11, 6.4)."""
 _LIFE = (AlarmClass.FIRE, AlarmClass.PERSONAL, AlarmClass.ENTRAPMENT)
-
-_KINDS: dict[str, tuple[Kind, ...]] = {
-    "above": _NUMBERS,
-    "below": _NUMBERS,
-    "outside": _NUMBERS,
-    "rate": _NUMBERS,
-    "equals": (Kind.BOOL, Kind.INT, Kind.ENUM, Kind.TEXT),
-    "bit": (Kind.INT, Kind.ENUM),
-    "stale": tuple(Kind),
-}
-
 
 Leaf: TypeAlias = spec.Above | spec.Below | spec.Outside | spec.Equals | spec.Bit | spec.Rate | spec.Stale
 
@@ -121,18 +105,30 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
     )
 
 
-def silent(device: Device, field: Field) -> spec.AlarmSpec:
+def silent(device: Device, field: Field, round_s: float) -> spec.AlarmSpec:
     """The supervision alarm that every device has: silence is a sample, and must reach somebody (law 1).
 
-    After three polls of its fastest group, but at least 3 s (R23: 30 s or 3 polls); for a terminal that speaks first,
-    after its bus's longest silence."""
+    After three polls of its fastest group, but at least 3 s (R23: 30 s or 3 polls); a line that needs longer than the
+    period for one round (`round_s`) polls as often as it can. A terminal that speaks first: its bus's longest silence."""
     bus = field.buses[device.bus]
-    fastest_s = min(group.period_s for group in device.groups)
-    for_s = bus.longest_silence_s if bus.kind is BusKind.LISTEN else max(3.0, 3 * fastest_s)
+    poll_s = max(round_s, min(group.period_s for group in device.groups))
+    for_s = bus.longest_silence_s if bus.kind is BusKind.LISTEN else max(3.0, round(3 * poll_s, 1))
     severity = Severity.HIGH if any(group.safety for group in device.groups) else Severity.MEDIUM
     text = Text(f"{device.text.zh} 无响应", f"{device.text.en}: not responding")
     when = spec.Stale(f"{device.id}/*", for_s)
     return spec.AlarmSpec(f"{device.id}/silent", AlarmClass.FAULT, severity, when, text, device.place)
+
+
+def rounds_s(field: Field) -> dict[str, float]:
+    """A generous guess of one round of each serial line, from the number of points alone: the drivers are not opened
+    for it (`gateway.check` does that), and one that is too long only makes `silent` wait a little longer."""
+    rounds = dict.fromkeys(field.buses, 0.0)
+    for device in field.devices.values():
+        bus = field.buses[device.bus]
+        if bus.kind is BusKind.SERIAL:
+            characters = sum(20 + 4 * len(group.points) for group in device.groups)
+            rounds[bus.id] += characters * 11 / bus.baud + TURNAROUND_S * len(device.groups)
+    return rounds
 
 
 def place(shape: PlaceShape) -> Place:
@@ -151,8 +147,8 @@ def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) ->
         return None
     if point is None:
         return _whole_device(name, part, field, device, document, keys)
-    if point.kind not in _KINDS[name]:
-        fits = ", ".join(_KINDS[name])
+    if point.kind not in KINDS[name]:
+        fits = ", ".join(KINDS[name])
         text = Text(
             f"{name} 不能用于 {point.kind} 测点（可用于 {fits}）",
             f"'{name}' does not fit a point of kind {point.kind} (it fits {fits})",
@@ -160,7 +156,7 @@ def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) ->
         document.complain((*keys, "point"), text)
         return None
     before = len(document.mistakes)
-    made = _LEAVES[name](part, point, document, keys)
+    made = LEAVES[name](part, point, document, keys)
     for key in ("window_s", "for_s"):
         if hasattr(part, key):
             _window(getattr(part, key), [part.point], field, document, (*keys, key))
@@ -218,101 +214,3 @@ def _window(window_s: float, points: list[str], field: Field, document: Document
             f"shorter than two periods of its point (at least {shortest_s:g} s)",
         )
         document.complain(keys, text)
-
-
-def _reachable(limit: float, point: Point, document: Document, keys: Keys) -> bool:
-    low, high = point.low, point.high
-    if low is None or high is None or low <= limit <= high:
-        return True
-    text = Text(f"超出仪表量程 {low:g} 至 {high:g}", f"outside the instrument's range, {low:g} to {high:g}")
-    document.complain(keys, text)
-    return False
-
-
-def _clears(clears: bool, document: Document, keys: Keys) -> None:
-    if not clears:
-        text = Text("回差过大：报警永远不能恢复", "the hysteresis is too large: the alarm could never clear")
-        document.complain((*keys, "hysteresis"), text)
-
-
-def _above(part: AboveShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    if _reachable(part.limit, point, document, (*keys, "limit")):
-        if point.high is not None and part.limit == point.high:
-            document.complain(
-                (*keys, "limit"), Text("量程内永远不会高于此值", "the instrument never reads more than this")
-            )
-        _clears(point.low is None or part.limit - part.hysteresis > point.low or not part.hysteresis, document, keys)
-    return spec.Above(part.point, part.limit, part.hysteresis)
-
-
-def _below(part: BelowShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    if _reachable(part.limit, point, document, (*keys, "limit")):
-        if point.low is not None and part.limit == point.low:
-            document.complain(
-                (*keys, "limit"), Text("量程内永远不会低于此值", "the instrument never reads less than this")
-            )
-        _clears(point.high is None or part.limit + part.hysteresis < point.high or not part.hysteresis, document, keys)
-    return spec.Below(part.point, part.limit, part.hysteresis)
-
-
-def _outside(part: OutsideShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    if part.low >= part.high:
-        document.complain((*keys, "low"), Text("low 须小于 high", "low must be less than high"))
-    else:
-        reachable = [_reachable(getattr(part, key), point, document, (*keys, key)) for key in ("low", "high")]
-        if all(reachable):
-            _clears(part.low + part.hysteresis < part.high - part.hysteresis, document, keys)
-    return spec.Outside(part.point, part.low, part.high, part.hysteresis)
-
-
-def _equals(part: EqualsShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    """The engine sees integers for booleans and enumerations; the file may say true, false or a label."""
-    possible: dict[Any, float | int | str] = {}
-    if point.kind is Kind.BOOL:
-        possible = {0: 0, 1: 1}
-    elif point.kind is Kind.ENUM:
-        possible = {name: value for value, label in point.labels for name in (label, value)}
-    fits = {
-        Kind.BOOL: part.value in possible,  # true and false equal 1 and 0
-        Kind.ENUM: type(part.value) in (int, str) and part.value in possible,
-        Kind.INT: type(part.value) is int,
-        Kind.TEXT: isinstance(part.value, str),
-    }[point.kind]
-    if not fits:
-        words = {Kind.INT: ("整数", "a whole number"), Kind.TEXT: ("文字（加引号）", "text (in quotes)")}
-        choice = "true, false" if point.kind is Kind.BOOL else ", ".join(label for _, label in point.labels)
-        zh, en = words.get(point.kind, (choice, choice))
-        hint = nearest(part.value, [label for _, label in point.labels])
-        document.complain(
-            (*keys, "value"), Text(f"此测点的值只能是 {zh}{hint.zh}", f"this point can only be {en}{hint.en}")
-        )
-    elif point.kind is Kind.INT:
-        _reachable(float(part.value), point, document, (*keys, "value"))
-    return spec.Equals(part.point, possible.get(part.value, part.value))
-
-
-def _bit(part: BitShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    return spec.Bit(part.point, part.bit)
-
-
-def _rate(part: RateShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    if part.limit == 0:
-        document.complain(
-            (*keys, "limit"), Text("不能为 0：正数为上升，负数为下降", "must not be 0: its sign is the direction")
-        )
-    return spec.Rate(part.point, part.limit, part.window_s)
-
-
-def _stale(part: StaleShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
-    return spec.Stale(part.point, part.for_s)
-
-
-_LEAVES: dict[str, Callable[[Any, Point, Document, Keys], spec.Condition]] = {
-    "above": _above,
-    "below": _below,
-    "outside": _outside,
-    "equals": _equals,
-    "bit": _bit,
-    "rate": _rate,
-    "stale": _stale,
-}

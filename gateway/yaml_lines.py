@@ -192,7 +192,7 @@ class _Builder:
         assert isinstance(event, yaml.NodeEvent)
         if event.anchor is not None:  # for an alias it is the name of what it stands for
             self._refuse(keys, _NO_ANCHORS)
-        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+        elif event.tag is not None:  # type: ignore[attr-defined]  # all NodeEvents but the alias have a tag
             self._refuse(keys, _NO_TAGS)
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event.value) if event.implicit[0] else event.value

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drivers import DRIVERS
 from drivers.contract import Driver
-from gateway import config, site_words
+from gateway import check, config, site_words
 from gateway.errors import ConfigError
 from gateway.model import AlarmClass, BusKind, Kind, Place, Severity, Text
 from rules import spec
@@ -210,6 +210,15 @@ def test_every_device_has_a_supervision_alarm():
     assert (silent["a/silent"].severity, silent["p/silent"].severity) == (Severity.HIGH, Severity.MEDIUM)
     assert (silent["a/silent"].cls, silent["a/silent"].place) == (AlarmClass.FAULT, site.devices[0].place)
     assert silent["a/silent"].text == Text("甲 无响应", "Alpha: not responding")
+
+
+def test_a_full_line_does_not_make_its_devices_silent(tmp_path):
+    """32 detectors at 9600 baud cannot be polled twice a second: three rounds go by before one is called silent."""
+    devices = "".join(f"  - {{id: d{n}, bus: b, template: generic_smoke_loop, address: {n}}}\n" for n in range(1, 33))
+    bus = "{id: b, kind: serial, port: /dev/ttyUSB0}"
+    site = config.load(written(tmp_path, f"gateway: {{id: g}}\nbuses: [{bus}]\ndevices:\n{devices}"))
+    exactly = check.report(site).buses[0].round_s
+    assert all(3 * exactly < alarm.when.for_s < 6 * exactly for alarm in site.alarms)
 
 
 def test_devices_of_unproved_templates_are_named():
