@@ -1,6 +1,7 @@
 """The bus on real pseudo terminals: whose answer is it, how long is silence, what happens when the adapter is pulled."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -207,10 +208,8 @@ async def test_a_babbling_line_is_down_until_it_is_silent(slave, bus):
 
     def babble():
         if babbling:
-            try:
+            with contextlib.suppress(BlockingIOError):
                 os.write(slave.ours, os.urandom(512))
-            except BlockingIOError:
-                pass
             loop.call_later(0.01, babble)
 
     babble()

@@ -1,0 +1,240 @@
+"""One task a bus: what is due is asked, and every group gives a scan in each of its periods, with values or with the reason.
+
+Guarantees
+* A poll that fails gives a scan whose points are all BAD with the error's quality. While a device is down, each period
+  that passes without a try gives one with the quality of the first cause. While the line is down, all give LINE_DOWN.
+* A bug in a driver costs its own device only: DRIVER_FAULT, the same back-off as silence; the guard tells of it.
+* `progress` moves at least once a second as long as the task is alive and the bus keeps its promise to end each poll.
+
+It does not judge values, and it does not know what a bus is made of: whatever has `perform` and `status` will do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from drivers.contract import Exchange, Poll, Reply
+from gateway.clock import Clock
+from gateway.errors import BusError
+from gateway.model import Device, Group, Quality, Scan
+from gateway.schedule import Schedule, Target, Turn
+
+T = TypeVar("T")
+
+LONGEST_SLEEP_S = 1.0
+_SILENCE = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
+"""What costs the line a time-out or a drain. A refusal is an answer."""
+_SHORTEST_PROBE_S = 0.1
+_WHOLE_PROBE_EVERY = 4
+"""A try of a dead device waits for twice its slowest answer, and each fourth try for the whole time-out."""
+
+
+class Asks(Protocol):
+    """A bus, real or simulated."""
+
+    async def perform(self, poll: Generator[Exchange, Reply, Scan], longest_s: float | None = None) -> Scan: ...
+    def status(self) -> dict[str, object]: ...
+
+
+class Guards(Protocol):
+    """`gateway.restart.Guard`."""
+
+    async def wait(self, name: str, awaitable: Awaitable[T]) -> T | None: ...
+
+
+class _Meaning(Enum):
+    """What the end of a poll says."""
+
+    ANSWERED = "answered"
+    SILENT = "silent"
+    LINE_DOWN = "line down"
+
+
+@dataclass(slots=True)
+class _Record:
+    """What a person wants to know of one group, and what a probe needs."""
+
+    group: Group
+    since: float
+    """When it last changed between answering and not."""
+    up: bool = False
+    error: str = "never asked"
+    cause: Quality = Quality.NOT_YET
+    """Of the first failure since it last answered."""
+    polls: int = 0
+    failures: int = 0
+    silences: int = 0
+    """Failures since it last answered."""
+    answered_at: float | None = None
+    period_s: float = 0.0
+    """Achieved: running mean of the distance of answers."""
+    pace_s: float = 0.0
+    """The slowest of the last polls that were answered, fading; 0 if none was."""
+
+
+class _Busy:
+    """The share of time that the line was in use, over the last one to two minutes."""
+
+    def __init__(self, now: float) -> None:
+        self._used_s = 0.0
+        self._marks = ((now, 0.0), (now, 0.0))
+
+    def add(self, used_s: float, now: float) -> None:
+        self._used_s += used_s
+        if now - self._marks[1][0] >= 60.0:
+            self._marks = (self._marks[1], (now, self._used_s))
+
+    def share(self, now: float) -> float:
+        since, used_s = self._marks[0]
+        return (self._used_s - used_s) / max(now - since, 1e-3)
+
+
+class Poller:
+    """`run` never ends. `take` gets every scan, on the loop, in order."""
+
+    def __init__(
+        self,
+        bus: Asks,
+        devices: Sequence[Device],
+        polls: Mapping[str, Poll],
+        clock: Clock,
+        take: Callable[[Scan], None],
+        guard: Guards,
+    ) -> None:
+        """`polls`: device id -> what `Driver.open` gave for it."""
+        now = clock.monotonic()
+        self._bus = bus
+        self._polls = polls
+        self._clock = clock
+        self._take = take
+        self._guard = guard
+        self._targets = [
+            Target(device.id, index, group.period_s, group.safety)
+            for device in devices
+            for index, group in enumerate(device.groups)
+            if group.points
+        ]
+        groups = {(device.id, index): group for device in devices for index, group in enumerate(device.groups)}
+        self._records = {key: _Record(group, now) for key, group in groups.items()}
+        self._schedule = Schedule(self._targets, now)
+        self._line_down = False
+        self._busy = _Busy(now)
+        self.progress = now
+
+    async def run(self) -> None:
+        self._schedule = Schedule(
+            self._targets, self._clock.monotonic()
+        )  # a run that fell may have left a poll without end
+        while True:
+            now = self.progress = self._clock.monotonic()
+            turn = self._schedule.decide(now)
+            for target in turn.silent:
+                cause = self._records[target.device, target.group].cause
+                self._take(self._bad(target, Quality.LINE_DOWN if self._line_down else cause, now))
+            if turn.poll is None:
+                await self._clock.sleep_until(min(turn.wake_at, now + LONGEST_SLEEP_S))
+            else:
+                self._take(await self._ask(turn, turn.poll, now))
+
+    async def _ask(self, turn: Turn, target: Target, started: float) -> Scan:
+        record = self._records[target.device, target.group]
+        longest_s = self._longest_s(record) if turn.down else None
+        result = await self._guard.wait(f"poll {target.device}", self._perform(target, longest_s))
+        now = self._clock.monotonic()
+        self._busy.add(now - started, now)
+        scan, meaning, error = self._judge(target, result, now)
+        self._line_down = meaning is _Meaning.LINE_DOWN
+        self._note(record, meaning, error, Quality(scan.qualities[0]), now)
+        match meaning:
+            case _Meaning.ANSWERED:
+                record.pace_s = max(now - started, 0.9 * record.pace_s)
+                self._schedule.answered(target, now)
+            case _Meaning.SILENT:
+                self._schedule.failed(target, now)
+            case _Meaning.LINE_DOWN:
+                self._schedule.missed(target)
+                await asyncio.sleep(0)  # it says so without waiting: let the others have the loop
+        return scan
+
+    def _judge(self, target: Target, result: Scan | BusError | None, now: float) -> tuple[Scan, _Meaning, str]:
+        if isinstance(result, Scan):
+            if set(result.qualities) <= _SILENCE:  # a driver that took the time-outs on itself
+                return result, _Meaning.SILENT, Quality(result.qualities[0]).label
+            return result, _Meaning.ANSWERED, ""
+        if result is None:
+            return self._bad(target, Quality.DRIVER_FAULT, now), _Meaning.SILENT, "the driver has a bug, see the log"
+        meaning = _Meaning.ANSWERED
+        if result.quality in _SILENCE:
+            meaning = _Meaning.SILENT
+        elif result.quality is Quality.LINE_DOWN:
+            meaning = _Meaning.LINE_DOWN
+        return self._bad(target, result.quality, now), meaning, f"{result.quality.label}: {result}"
+
+    def _note(self, record: _Record, meaning: _Meaning, error: str, quality: Quality, now: float) -> None:
+        up = meaning is _Meaning.ANSWERED
+        if up is not record.up:
+            record.up, record.since = up, now
+        record.error = error
+        record.polls += 1
+        record.failures += bool(error)
+        if meaning is _Meaning.SILENT:
+            record.cause = record.cause if record.silences else quality
+            record.silences += 1
+        if up:
+            record.silences = 0
+            if record.answered_at is not None:
+                distance_s = now - record.answered_at
+                record.period_s += (distance_s - record.period_s) * (0.1 if record.period_s else 1.0)
+            record.answered_at = now
+
+    async def _perform(self, target: Target, longest_s: float | None) -> Scan | BusError:
+        try:
+            scan = await self._bus.perform(self._polls[target.device](target.group), longest_s)
+        except BusError as error:
+            return error
+        count = len(self._records[target.device, target.group].group.points)
+        if (scan.device, scan.group, len(scan.values), len(scan.qualities)) != (
+            target.device,
+            target.group,
+            count,
+            count,
+        ):
+            raise ValueError(f"{target.device}: the scan is not of the group that was asked for")
+        return scan
+
+    def _longest_s(self, record: _Record) -> float | None:
+        """How long to wait for a device that is down; None: as long as for any."""
+        if not record.pace_s or record.silences % _WHOLE_PROBE_EVERY == 0:
+            return None
+        return max(_SHORTEST_PROBE_S, 2 * record.pace_s)
+
+    def _bad(self, target: Target, quality: Quality, now: float) -> Scan:
+        count = len(self._records[target.device, target.group].group.points)
+        return Scan(target.device, target.group, now, (None,) * count, bytes((quality,)) * count)
+
+    def status(self) -> dict[str, object]:
+        """Plain values for the console: the bus, and each device's groups."""
+        groups: dict[str, list[dict[str, object]]] = {}
+        for target in self._targets:
+            record = self._records[target.device, target.group]
+            groups.setdefault(target.device, []).append(
+                {
+                    "group": record.group.name,
+                    "up": record.up,
+                    "down": self._schedule.is_down(target),
+                    "since": record.since,
+                    "error": record.error,
+                    "polls": record.polls,
+                    "failures": record.failures,
+                    "period_s": round(record.period_s, 3),
+                }
+            )
+        return {
+            "busy": round(self._busy.share(self._clock.monotonic()), 4),
+            "bus": self._bus.status(),
+            "devices": groups,
+        }

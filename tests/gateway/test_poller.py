@@ -1,0 +1,314 @@
+"""The poller in virtual time: what a transcript of scans looks like when devices answer, die, refuse or have a bug."""
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter
+
+import pytest
+
+from drivers.contract import Exchange
+from gateway.clock import SystemClock
+from gateway.errors import BusError
+from gateway.model import Device, Group, Kind, Point, Quality, Scan
+from gateway.poller import Poller
+from gateway.restart import Guard
+from tests.waiting import until
+
+pytestmark = pytest.mark.looptime
+
+
+class LoopClock(SystemClock):
+    """The running loop's time, which looptime makes virtual."""
+
+    def monotonic(self):
+        return asyncio.get_running_loop().time()
+
+
+class FakeLine:
+    """A bus without a wire: `state` says what each device does; an answer takes 20 ms, a dead one its time-out and a drain."""
+
+    def __init__(self, timeout_s=0.3):
+        self.state = {}
+        self.timeout_s = timeout_s
+        self.down = False
+        self.asked = []
+        self.waits = []
+
+    async def perform(self, poll, longest_s=None):
+        if self.down:
+            raise BusError(Quality.LINE_DOWN, "pulled")
+        device = next(poll).request.decode()
+        now = asyncio.get_running_loop().time()
+        self.asked.append((now, device))
+        quality = self.state.get(device)
+        if quality is Quality.NOT_RESPONDING:
+            wait_s = self.timeout_s if longest_s is None else min(self.timeout_s, longest_s)
+            self.waits.append(wait_s)
+            await asyncio.sleep(wait_s + 0.3)
+        else:
+            await asyncio.sleep(0.02)
+        if quality is not None:
+            raise BusError(quality, "played")
+        try:
+            poll.send(b"")
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("the poll asks twice")
+
+    def status(self):
+        return {"up": not self.down}
+
+    def times(self, device, since=0.0):
+        return [at for at, asked in self.asked if asked == device and at >= since]
+
+
+def device(name, period_s=1.0, points=2):
+    group = Group("all", tuple(Point(f"{name}/p{number}", f"p{number}", Kind.INT) for number in range(points)), period_s)
+    return Device(name, "line", "test", 1, (group,))
+
+
+def polls_of(device):
+    def poll(group):
+        yield Exchange(device.id.encode(), len)
+        count = len(device.groups[group].points)
+        return Scan(device.id, group, asyncio.get_running_loop().time(), (1,) * count, bytes(count))
+
+    return poll
+
+
+class Play:
+    """A poller at work on a fake line."""
+
+    def __init__(self, devices, polls=None, timeout_s=0.3):
+        self.line = FakeLine(timeout_s)
+        self.scans = []
+        self.guard = Guard()
+        polls = {entry.id: polls_of(entry) for entry in devices} | (polls or {})
+        self.poller = Poller(self.line, devices, polls, LoopClock(), self.scans.append, self.guard)
+        self.task = asyncio.ensure_future(self.poller.run())
+
+    async def reach(self, at):
+        await asyncio.sleep(at - asyncio.get_running_loop().time())
+        assert not self.task.done()
+
+    async def end(self):
+        self.task.cancel()
+        await asyncio.wait((self.task,))
+
+    def qualities(self, device, since=0.0, until=1e9):
+        return [Quality(scan.qualities[0]) for scan in self.scans if scan.device == device and since <= scan.at < until]
+
+
+@pytest.fixture
+async def play():
+    plays = []
+
+    def start(*args, **more):
+        plays.append(Play(*args, **more))
+        return plays[-1]
+
+    yield start
+    for started in plays:
+        await started.end()
+
+
+async def test_every_group_gives_one_scan_a_period(play):
+    """At once, then in step with the grid."""
+    played = play([device("a", 0.5), device("b", 1.0)])
+    await played.reach(10.25)
+    assert len(played.qualities("a")) == 21
+    assert len(played.qualities("b")) == 11
+    assert {scan.values for scan in played.scans} == {(1, 1)}
+
+
+async def test_one_dead_among_thirty_two_leaves_the_live_ones_their_period(play):
+    """31 live ones at 1 s on a line that is 62 % busy: after the first seconds each has its poll in each period."""
+    played = play([device(f"d{number}") for number in range(32)])
+    played.line.state["d5"] = Quality.NOT_RESPONDING
+    await played.reach(120.0)
+    late = 0
+    for number in set(range(32)) - {5}:
+        times = played.line.times(f"d{number}", since=10.0)
+        distances = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert len(times) >= 109
+        assert max(distances) <= 1.0 + 0.6 + 0.05
+        late += sum(distance > 1.1 for distance in distances)
+    assert late <= 31 * 109 * 0.11
+    assert len(played.line.times("d5", since=20.0)) <= 11
+
+
+async def test_a_device_that_goes_silent_is_bad_in_its_next_period_and_stays_so(play):
+    """NOT_RESPONDING at the first failed poll, then once a period or more, whether it was asked or not."""
+    played = play([device("a"), device("b")])
+    await played.reach(5.5)
+    played.line.state["a"] = Quality.NOT_RESPONDING
+    await played.reach(60.5)
+    assert set(played.qualities("a", until=5.5)) == {Quality.GOOD}
+    assert set(played.qualities("a", since=5.5)) == {Quality.NOT_RESPONDING}
+    periods = Counter(int(scan.at) for scan in played.scans if scan.device == "a" and scan.at >= 6.0)
+    assert set(range(6, 60)) <= set(periods)
+    assert len(played.line.times("a", since=6.0)) < 15
+
+
+async def test_silent_periods_keep_the_quality_of_the_first_cause(play):
+    """A device that first garbled and then fell silent is BAD_FRAME in the periods without a try."""
+    played = play([device("a")])
+    await played.reach(2.5)
+    played.line.state["a"] = Quality.BAD_FRAME
+    await played.reach(3.5)
+    played.line.state["a"] = Quality.NOT_RESPONDING
+    await played.reach(40.0)
+    asked = played.line.times("a", since=30.0)
+    untried = [scan for scan in played.scans if scan.at >= 30.0 and not any(at < scan.at < at + 0.7 for at in asked)]
+    assert untried
+    assert {Quality(scan.qualities[0]) for scan in untried} == {Quality.BAD_FRAME}
+
+
+async def test_a_device_that_returns_is_up_at_its_first_answer(play):
+    """Within the longest pause, and then again in each period."""
+    played = play([device("a")])
+    played.line.state["a"] = Quality.NOT_RESPONDING
+    await played.reach(60.0)
+    played.line.state.clear()
+    await played.reach(71.5)
+    assert Quality.GOOD in played.qualities("a", since=60.0)
+    before = len(played.qualities("a"))
+    await played.reach(81.5)
+    assert played.qualities("a")[before:] == [Quality.GOOD] * 10
+    assert played.poller.status()["devices"]["a"][0]["up"] is True
+
+
+async def test_a_dead_device_is_tried_with_a_shorter_time_out(play):
+    """Twice its own pace when it lived, but each fourth try with the whole time-out; one never heard gets the whole."""
+    played = play([device("a"), device("never")], timeout_s=0.5)
+    played.line.state["never"] = Quality.NOT_RESPONDING
+    await played.reach(5.5)
+    assert set(played.line.waits) == {0.5}
+    played.line.waits.clear()
+    played.line.state = {"a": Quality.NOT_RESPONDING}
+    await played.reach(120.0)
+    tries = played.line.waits[6:]
+    assert set(tries) == {0.1, 0.5}
+    assert tries.count(0.1) >= 2 * tries.count(0.5)
+
+
+async def test_a_refusal_is_an_answer(play):
+    """Its points are BAD (REFUSED), but the device is alive, keeps its period and is not backed off."""
+    played = play([device("a")])
+    played.line.state["a"] = Quality.REFUSED
+    await played.reach(20.5)
+    assert played.qualities("a") == [Quality.REFUSED] * 21
+    assert len(played.line.asked) == 21
+
+
+async def test_a_line_that_is_down_makes_everything_bad_in_its_period(play):
+    """LINE_DOWN for each device at its own period, the dead ones too; back at full rate when the line returns."""
+    played = play([device("a"), device("b", 2.0), device("dead")])
+    played.line.state["dead"] = Quality.NOT_RESPONDING
+    await played.reach(20.9)
+    played.line.down = True
+    await played.reach(30.9)
+    assert played.qualities("a", 20.9) == [Quality.LINE_DOWN] * 10
+    assert played.qualities("b", 20.9) == [Quality.LINE_DOWN] * 5
+    assert set(played.qualities("dead", 21.5)) == {Quality.LINE_DOWN}
+    assert len(played.qualities("dead", 21.5)) >= 9
+    played.line.down = False
+    await played.reach(40.9)
+    assert played.qualities("a", 30.9) == [Quality.GOOD] * 10
+    assert played.qualities("b", 30.9) == [Quality.GOOD] * 5
+
+
+async def test_a_bug_in_a_driver_costs_its_own_device_only(play):
+    """DRIVER_FAULT and back-off for it, the guard names it; others go on; it is well at the first scan."""
+    broken = True
+
+    def buggy(group):
+        if broken:
+            raise ZeroDivisionError
+        return polls_of(device("a"))(group)
+
+    played = play([device("a"), device("b")], {"a": buggy})
+    await played.reach(30.5)
+    assert set(played.qualities("a")) == {Quality.DRIVER_FAULT}
+    assert played.qualities("b") == [Quality.GOOD] * 31
+    assert list(played.guard.faults) == ["poll a"]
+    broken = False
+    await played.reach(42.0)
+    assert played.qualities("a")[-1] is Quality.GOOD
+    assert not played.guard.faults
+
+
+async def test_a_scan_of_another_shape_is_a_bug_of_its_driver(play):
+    """A driver that returns a foreign scan or too few columns never gets it into the pipeline."""
+
+    def short(group):
+        yield Exchange(b"a", len)
+        return Scan("a", 0, 0.0, (1,), b"\0")
+
+    def foreign(group):
+        yield Exchange(b"b", len)
+        return Scan("a", 0, 0.0, (1, 1), b"\0\0")
+
+    played = play([device("a"), device("b")], {"a": short, "b": foreign})
+    await played.reach(2.5)
+    assert set(played.qualities("a") + played.qualities("b")) == {Quality.DRIVER_FAULT}
+
+
+async def test_a_driver_that_swallows_its_time_outs_is_backed_off_all_the_same(play):
+    """A scan whose points are all silent is a failed poll."""
+
+    def swallows(group):
+        with contextlib.suppress(BusError):
+            yield Exchange(b"a", len)
+        return Scan("a", 0, asyncio.get_running_loop().time(), (None, None), bytes([Quality.NOT_RESPONDING] * 2))
+
+    played = play([device("a")], {"a": swallows})
+    await played.reach(60.5)
+    assert len(played.line.asked) < 15
+    assert len(played.qualities("a")) >= 60
+
+
+async def test_progress_moves_while_there_is_nothing_to_do(play):
+    """The watchdog sees a live task also on a line that is polled once an hour."""
+    played = play([device("a", 3600.0)])
+    await played.reach(100.0)
+    assert played.poller.progress >= 99.0
+
+
+async def test_status_tells_what_a_person_asks(play):
+    """Per group: up or down since when, last error, polls, failures, achieved period; per bus: busy share."""
+    played = play([device("a"), device("b")])
+    await played.reach(9.5)
+    played.line.state["b"] = Quality.NOT_RESPONDING
+    await played.reach(60.0)
+    status = played.poller.status()
+    a, b = status["devices"]["a"][0], status["devices"]["b"][0]
+    assert a["up"]
+    assert a["failures"] == 0
+    assert a["period_s"] == pytest.approx(1.0, abs=0.2)
+    assert a["error"] == ""
+    assert not b["up"]
+    assert b["down"]
+    assert 10.0 <= b["since"] < 11.0
+    assert b["error"].startswith("not_responding")
+    assert b["failures"] == b["polls"] - 10
+    assert 0.02 < status["busy"] < 0.2
+    assert status["bus"] == {"up": True}
+
+
+async def test_a_poller_that_fell_can_run_again(play):
+    """A bug in what takes the scans ends `run`; a new run asks everything again."""
+    played = play([device("a")])
+    await played.reach(1.5)
+
+    def broken(scan):
+        raise ZeroDivisionError
+
+    played.poller._take, take = broken, played.poller._take
+    with pytest.raises(ZeroDivisionError):
+        await played.task
+    played.poller._take = take
+    played.task = asyncio.ensure_future(played.poller.run())
+    count = len(played.scans)
+    await until(lambda: len(played.scans) > count + 2)
