@@ -76,7 +76,8 @@ class Alarm:
         suppressed or out of service: this release has nothing that could end that later."""
         if self.fresh:
             return -math.inf
-        return min(self.timing.due, self.condition.due)
+        timing, condition = self.timing.due, self.condition.due
+        return min(condition, timing)
 
     def wake(self, at: float) -> Transition | None:
         """`due` is there."""

@@ -78,18 +78,19 @@ class Condition:
     root: Node = field(init=False)
     leaves: list[tuple[Key, Leaf]] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
-    silences: list[Silence] = field(default_factory=list)
-    windows: list[Window] = field(default_factory=list)
+    timed: list[Silence | Window] = field(default_factory=list)
 
     @property
     def due(self) -> float:
-        dues = [silence.due for silence in self.silences]
-        dues += [window.due for window in self.windows]
-        return min(dues, default=NEVER)
+        due = NEVER
+        for part in self.timed:
+            if part.due < due:
+                due = part.due
+        return due
 
     def wake(self, at: float) -> None:
-        for silence in self.silences:
-            silence.wake(at)
+        for part in self.timed:
+            part.wake(at)
 
 
 def build(when: spec.Condition, points: Points, now: float) -> Condition:
@@ -165,7 +166,7 @@ def _stale(when: spec.Stale, into: Condition) -> Node:
     _check(bool(keys), f"no such point: {when.point}")
     leaf = Silence(groups, column, when.for_s, into.now)
     into.leaves += [(key, leaf) for key in keys]
-    into.silences.append(leaf)
+    into.timed.append(leaf)
     into.memories.append(leaf)
     return leaf
 
@@ -191,7 +192,7 @@ def _k_of_n(when: spec.KOfN, into: Condition) -> Node:
     _check(1 <= when.k <= len(when.of), f"{when.k} of {len(when.of)} conditions")
     _check(0 <= when.within_s < NEVER, "within_s is no time")
     window = Window(when.k, _parts(when.of, into), when.within_s)
-    into.windows.append(window)
+    into.timed.append(window)
     into.memories.append(window)
     return window
 

@@ -178,8 +178,11 @@ class Engine:
 
     def _expire(self, until: float) -> None:
         """Work off the deadlines up to and with `until`."""
-        while (due := self._next()) <= until:
-            alarm = self._alarms[heappop(self._queue)[1]]
+        queue = self._queue
+        while (
+            queue and queue[0][0] <= until and (due := self._next()) <= until
+        ):  # no entry is later than its alarm is due
+            alarm = self._alarms[heappop(queue)[1]]
             alarm.queued = math.inf
             self._now = max(due, self._now)
             self._settle(alarm, alarm.wake(self._now))

@@ -85,7 +85,7 @@ class Silence:
     silence is long enough both tracks are TRUE at once. An UNCERTAIN value breaks the silence and clears nothing.
     """
 
-    __slots__ = ("column", "for_s", "heard", "last", "moved", "now", "points", "scan", "sure")
+    __slots__ = ("column", "due", "for_s", "last", "moved", "now", "points", "scan", "sure")
 
     def __init__(self, points: Mapping[int, tuple[str, ...]], column: int | None, for_s: float, now: float) -> None:
         self.points = points
@@ -104,23 +104,20 @@ class Silence:
             raise ValueError(f"no silence: {saved!r}")
         self.now = TRUE if saved else FALSE
         self.sure = self.last = TRUE if saved else UNKNOWN
-        self.heard = now
-
-    @property
-    def due(self) -> float:
-        return NEVER if self.now == TRUE else self.heard + self.for_s
+        self.due = NEVER if saved else now + self.for_s
 
     def wake(self, at: float) -> None:
         """Time went on; `due` may be there."""
         if at >= self.due:
             self.now = self.sure = self.last = TRUE
+            self.due = NEVER
             self.moved = [at, at]
 
     def take(self, scan: Scan, at: float) -> bool:
         frame = self._frame(scan)
         now, sure = self.now, AGREE[self.last][frame]
         if frame != UNKNOWN:
-            self.heard = at
+            self.due = at + self.for_s
             self.scan = scan
             now = frame
         elif now == TRUE:

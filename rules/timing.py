@@ -75,18 +75,22 @@ class OffDelay:
 class Timing:
     """Both delays around one fact: is the alarm's condition, as a person would say, present?"""
 
-    __slots__ = ("active", "off", "on")
+    __slots__ = ("active", "due", "off", "on")
 
     def __init__(self, on_delay_s: float, off_delay_s: float) -> None:
         self.on = OnDelay(on_delay_s)
         self.off = OffDelay(off_delay_s)
         self.active = False
+        self.due = NEVER
+        """When time alone will change `active`, if the condition stays as it is."""
 
     def step(self, now: int, sure: int, at: float) -> bool:
         """True when `active` changed."""
         changed = self.off.passed(now, sure, at) if self.active else self.on.passed(now, at)
         if changed:
             self.set(not self.active)
+        else:
+            self.due = self.off.due if self.active else self.on.due
         return changed
 
     def set(self, active: bool, since: float | None = None) -> None:
@@ -94,8 +98,4 @@ class Timing:
         self.active = active
         self.on.since = since
         self.off.since = None
-        self.on.due = self.off.due = NEVER
-
-    @property
-    def due(self) -> float:
-        return self.off.due if self.active else self.on.due
+        self.due = NEVER

@@ -40,6 +40,9 @@ class Window:
     def due(self) -> float:
         return min(self.due_at)
 
+    def wake(self, at: float) -> None:
+        """Nothing to do: a window looks at the time whenever it is asked."""
+
     def truth(self, track: int, at: float) -> int:
         self.at = at
         counts = self._counts(track, at)

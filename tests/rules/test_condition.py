@@ -68,7 +68,7 @@ def test_nothing_is_known_before_it_was_heard():
 def test_silence_of_a_device_listens_to_all_its_groups():
     condition = build(spec.Stale("d/*", 7), POINTS, 0.0)
     assert [key for key, _ in condition.leaves] == [("d", 0), ("d", 1)]
-    [silence] = condition.silences
+    [silence] = condition.timed
     silence.take(scan(3.0, 1.0, group=1, n=1), 3.0)
     assert condition.due == 10.0
     assert silence.sample().point == "d/z"
@@ -77,7 +77,7 @@ def test_silence_of_a_device_listens_to_all_its_groups():
 def test_the_evidence_of_a_devices_silence_is_its_best_value():
     """The first good one; else the first uncertain one."""
     condition = build(spec.Stale("d/*", 7), POINTS, 0.0)
-    [silence] = condition.silences
+    [silence] = condition.timed
     silence.take(Scan("d", 0, 1.0, (None, 2.0), bytes([0, 1])), 1.0)
     assert silence.sample().point == "d/y"
 
@@ -85,7 +85,7 @@ def test_the_evidence_of_a_devices_silence_is_its_best_value():
 def test_a_device_without_points_is_never_heard():
     """An empty group says nothing; it does not count as life."""
     condition = build(spec.Stale("f/*", 7), Points({("f", 0): ()}), 0.0)
-    condition.silences[0].take(Scan("f", 0, 1.0, (), b""), 1.0)
+    condition.timed[0].take(Scan("f", 0, 1.0, (), b""), 1.0)
     assert condition.due == 7.0
 
 
@@ -125,7 +125,7 @@ def test_the_witness_of_k_of_n_is_a_part_that_counts():
 def test_a_window_notes_now_and_then_that_a_part_is_still_true():
     """A restart finds the time of the last note, at most a quarter of the window (or 5 s) old."""
     condition = build(spec.KOfN(1, (GOOD, spec.Above("d/y", 1)), 60), POINTS, 0.0)
-    [window] = condition.windows
+    [window] = condition.timed
     condition.leaves[0][1].take(scan(1.0, 9.0), 1.0)
     condition.root.truth(NOW, 1.0)
     assert window.remembered() == [[1.0, 1.0], [None, None]]
@@ -144,17 +144,17 @@ def test_a_windows_memory_that_is_none_is_refused(saved):
     """And nothing of it is taken."""
     condition = build(spec.KOfN(1, (GOOD, GOOD), 60), POINTS, 0.0)
     with pytest.raises((ValueError, TypeError)):
-        condition.windows[0].remember(saved, 0.0, 0.0)
-    assert condition.windows[0].remembered() is None
+        condition.timed[0].remember(saved, 0.0, 0.0)
+    assert condition.timed[0].remembered() is None
 
 
 def test_remembered_times_are_never_in_the_future():
     condition = build(spec.KOfN(1, (GOOD,), 60), POINTS, 0.0)
-    condition.windows[0].remember([[None, 50.0]], 1000.0, 100.0)
-    assert condition.windows[0].remembered() == [[None, 100.0]]
+    condition.timed[0].remember([[None, 50.0]], 1000.0, 100.0)
+    assert condition.timed[0].remembered() == [[None, 100.0]]
 
 
 def test_a_silence_that_is_none_is_refused():
     condition = build(spec.Stale("d/x", 7), POINTS, 0.0)
     with pytest.raises(ValueError, match="no silence"):
-        condition.silences[0].remember(1, 0.0, 0.0)
+        condition.timed[0].remember(1, 0.0, 0.0)
