@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -123,6 +124,29 @@ async def test_an_alarm_is_stored_then_receipted_at_once_and_again(broker, distr
             await say_alarm(client, 1)
             assert await receipt(client) == {"alarms": ["demo-01/alarm/a01b.7be0/1"]}
             assert district.rows("SELECT id, duplicates FROM record") == [("demo-01/alarm/a01b.7be0/1", duplicates)]
+
+
+async def test_it_works_with_the_embedded_broker_of_the_demo(tmp_path):
+    """MQTT 5 of another make: stored, receipted, and back after a kill -9 in its persistent session."""
+    if importlib.util.find_spec("iotcore") is None:
+        pytest.skip("iotcore is not installed")
+    async with brokers.running(tmp_path, demo_broker.Variant.EMBEDDED) as broker:
+        district = District(broker, tmp_path)
+        await district.start()
+        try:
+            async with gateway(broker) as client:
+                await say_alarm(client, 1)
+                assert "alarms" in await receipt(client)
+                await district.end(signal.SIGKILL)
+                for sequence in range(2, 40):
+                    await say_alarm(client, sequence)
+                await district.start()
+                receipted = set()
+                while len(receipted) < 38:
+                    receipted |= set((await receipt(client))["alarms"])
+        finally:
+            await district.end(signal.SIGKILL)
+        assert district.rows("SELECT count(*) FROM record") == [(39,)]
 
 
 async def test_telemetry_is_receipted_by_position(broker, district):
