@@ -34,6 +34,8 @@ class Feed:
     def __init__(self, lane: Source, wake: Callable[[], None]) -> None:
         """`wake` is called on the loop when a `pump` may find something new."""
         self.failed = 0
+        self.unread = False
+        """Nothing came (or failed) since `restart`."""
         self.buffer: deque[Record] = deque()
         self._lane = lane
         self._wake = wake
@@ -49,6 +51,7 @@ class Feed:
     def restart(self, cursor: int) -> None:
         """Read on after this sequence, whatever was read before."""
         self.buffer.clear()
+        self.unread = True
         self._cursor, self._more, self._stale = cursor, True, self._ahead is not None
 
     def pump(self, now: float) -> None:
@@ -56,6 +59,7 @@ class Feed:
         if self._ahead and self._ahead.done():
             records = self._result(self._ahead, now)
             self._ahead = None
+            self.unread = self.unread and self._stale
             if records and not self._stale:
                 self.buffer.extend(records)
                 self._cursor = records[-1].sequence
@@ -78,6 +82,11 @@ class Feed:
         if records is None or self._wanted != sequence:
             return True
         return records[0] if records and records[0].sequence == sequence else False
+
+    @property
+    def idle(self) -> bool:
+        """All that is visible came up."""
+        return not (self.buffer or self._ahead or self._more)
 
     def later(self) -> float | None:
         """When a failed read is tried again."""

@@ -28,6 +28,8 @@ from gateway.wire import pack, payloads
 
 PUBACK_S = 10.0
 TURN = 9
+CATCH_UP_S = 5.0
+"""How often to look whether the journal owes alarms that never came up: a failing disk gives the new ones first."""
 IDLE_S = 1.0
 """Longest sleep while something is due that only an event can set free."""
 TAKEN, NO_SUBSCRIBERS = 0x00, 0x10
@@ -39,6 +41,7 @@ class Store(Source, Protocol):
     """What an uplink needs of a `gateway.journal.Lane`, besides reading."""
 
     def position(self, uplink: str) -> int: ...
+    def backlog(self, uplink: str) -> int: ...
     def settle(self, uplink: str, sequences: Iterable[int]) -> None: ...
     def settle_to(self, uplink: str, sequence: int) -> None: ...
     def state(self) -> Mapping[str, bytes]: ...
@@ -92,6 +95,8 @@ class Outbox:
         self._follows = ("", 0)
         """Journal and sequence of the telemetry record that came up before."""
         self._turn = 0
+        self._caught_up_at = 0.0
+        self._stored_position = 0
         for sequence in json.loads(telemetry.state().get(self._aside_key, b"[]")):
             self._telemetry.refuse(sequence, "refused before the start", clock.monotonic(), final=True)
 
@@ -116,6 +121,10 @@ class Outbox:
         if (stalls_at := self._telemetry.stalls_at()) is not None and now >= stalls_at:
             self.counters["telemetry_started_again"] += 1
             self._again(now)
+        if self._position(Lane.TELEMETRY) < self._stored_position:
+            self._again(now)  # a file that could not be read at the start is there again
+        self._stored_position = self._position(Lane.TELEMETRY)
+        self._catch_up(now)
         for feed in self._feeds.values():
             feed.pump(now)
         window = min(self._spec.window, session.receive_maximum)
@@ -135,7 +144,15 @@ class Outbox:
         ]
         future = [at for at in deadlines if at is not None and at > now]
         overdue = any(at is not None and at <= now for at in deadlines)
-        return min([*future, now + (IDLE_S if overdue else PUBACK_S)])
+        # At least a millisecond: a timer may fire a hair early, and must not come back for the same hair.
+        return max(now + 0.001, min([*future, now + (IDLE_S if overdue else PUBACK_S)]))
+
+    def _catch_up(self, now: float) -> None:
+        feed = self._feeds[Lane.ALARM]
+        if now >= self._caught_up_at + CATCH_UP_S and feed.idle:
+            self._caught_up_at = now
+            if self._stores[Lane.ALARM].backlog(self._spec.id) > len(self._alarms.owed):
+                feed.restart(self._position(Lane.ALARM))
 
     def _position(self, lane: Lane) -> int:
         return self._stores[lane].position(self._spec.id)
@@ -199,6 +216,8 @@ class Outbox:
         return True
 
     def _next_telemetry(self, session: mqtt.Session, window: int, now: float) -> Ready | None:
+        if self._feeds[Lane.ALARM].unread:
+            return None  # on a new connection alarms come first; a disk that fails says so within a second
         under_way = sum(1 for sent in self.in_flight.values() if sent.record and sent.record.lane is Lane.TELEMETRY)
         if under_way >= max(1, window * 8 // 10):
             return None
@@ -341,7 +360,7 @@ class Outbox:
             moved = self._telemetry.receipt(receipt.journal, receipt.position, self._clock.monotonic())
             self.counters["positions" if moved else "positions_ignored"] += 1
             if moved:
-                self._stores[Lane.TELEMETRY].settle_to(self._spec.id, receipt.position)
+                self._stores[Lane.TELEMETRY].settle_to(self._spec.id, self._telemetry.position)
 
     # For those who look
 
@@ -350,9 +369,11 @@ class Outbox:
         telemetry = self._telemetry
         waiting = {lane: len(feed.buffer) for lane, feed in self._feeds.items()}
         return {
+            "unsettled": sum(store.backlog(self._spec.id) for store in self._stores.values()),
             "in_flight": len(self.in_flight),
             "alarms_without_receipt": len(self._alarms.owed),
             "alarms_read_ahead": waiting[Lane.ALARM],
+            "alarm_backlog": self._stores[Lane.ALARM].backlog(self._spec.id),
             "alarm_position": self._position(Lane.ALARM),
             "telemetry_position": telemetry.position,
             "telemetry_without_receipt": len(telemetry.outstanding),

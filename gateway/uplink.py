@@ -6,7 +6,7 @@ Guarantees
   tried for ever, with back-off and full jitter; a refusal (certificate, key, name, permission) is shown as such.
 * Birth and will on the status topic; at the end it says good-bye within `FAREWELL_S`.
 
-It logs when the link fails and when it is back, never in between; what happens in between is counted in `status`.
+It logs when the link fails and when it is back, a flapping one once in `QUIET_S`; the rest is counted in `status`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 FAREWELL_S = 4.0
 STEADY_S = 30.0
 """A connection that held this long was a good one: the back-off starts anew."""
+QUIET_S = 300.0
 
 
 class Uplink:
@@ -58,6 +59,8 @@ class Uplink:
         self._since = clock.wall()
         self._error: LinkError | None = None
         self._failures = 0
+        self._logged_up_at = float("-inf")
+        self._logged_down = False
 
     async def run(self) -> None:
         """For ever. Link and delivery errors are handled here; anything else is a bug and goes up."""
@@ -103,14 +106,19 @@ class Uplink:
                 timer.cancel()
 
     def _up(self, session: mqtt.Session) -> None:
-        log.info("uplink %s: connected (%s)", self._spec.id, session.tls)
+        now = self._clock.monotonic()
+        if now - self._logged_up_at >= QUIET_S:
+            log.info("uplink %s: connected (%s)", self._spec.id, session.tls)
+            self._logged_up_at, self._logged_down = now, False
         self._session, self._error, self._since = session, None, self._clock.wall()
         self._outbox.counters["connected"] += 1
         self._outbox.restart()
 
     def _down(self, error: LinkError) -> None:
-        if self._error is None:
+        if not self._logged_down:
             log.warning("uplink %s: no connection: %s", self._spec.id, error)
+            self._logged_down = True
+        if self._error is None:
             self._since = self._clock.wall()
         self._error = error
         self._outbox.counters["link_refused" if error.refused else "link_failed"] += 1
