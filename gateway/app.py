@@ -17,11 +17,11 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from drivers import DRIVERS
+from gateway import __version__ as VERSION
 from gateway import config, health, mqtt
 from gateway.bus import Bus
 from gateway.clock import Clock, SystemClock
@@ -44,7 +44,6 @@ from rules.engine import Engine
 log = logging.getLogger("gengfu")
 EX_CONFIG = 78
 EX_SOFTWARE = 70
-VERSION = version("gengfu")
 STALLED_S = 15.0
 RECEIPT_S = 30.0
 

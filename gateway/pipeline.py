@@ -42,6 +42,8 @@ CLOCKS = "clocks"
 TRAIL = "trail/"
 """Prefix there of how far each of the last `TRAILS` transitions has come: for the console, also after a restart."""
 TRAILS = 512
+TRAIL_S = 0.1
+"""How soon that is written: what a kill can take of it."""
 STAGES = ("pending", "announced", "committed", "broker", "district")
 """announced: told before the disk confirmed it; broker and district: acknowledged by it, receipted by it."""
 
@@ -51,6 +53,7 @@ class Progress:
     """How far one transition's record has come, and when (wall time) it got there."""
 
     alarm: str
+    sequence: int
     times: dict[str, float]
 
     @property
@@ -97,6 +100,7 @@ class Pipeline:
         self._burst_timer: Timer | None = None
         self._state: dict[str, bytes | None] = {}
         self._state_timer: Timer | None = None
+        self._state_at = float("inf")
         self._flushed = -commit_s
         self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
         self._wake: Timer | None = None
@@ -140,7 +144,7 @@ class Pipeline:
         if isinstance(event, Command):
             drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
         if step.changed:
-            self._remember({STATE + name: body for name, body in step.changed.items()})
+            self._remember({STATE + name: body for name, body in step.changed.items()}, self._commit_s)
         if drafts:
             self._commit(drafts, step.transitions)
         if step.deadline != self._wake_at:
@@ -167,20 +171,27 @@ class Pipeline:
     def _commit(self, drafts: list[Draft], transitions: tuple[Transition, ...]) -> None:
         records = self._alarms.commit(drafts, self._take_state(), self._announce(transitions))
         for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
-            self._follow(_key(record), Progress(transition.alarm, {}))
+            self._follow(_key(record), Progress(transition.alarm, record.sequence, {}))
 
     def _follow(self, key: str, progress: Progress) -> None:
-        self._trail[key] = self.progress[progress.alarm] = progress
+        self._trail[key] = progress
+        latest = self.progress.get(progress.alarm)
+        if latest is None or latest.sequence < progress.sequence:
+            self.progress[progress.alarm] = progress
         if len(self._trail) > TRAILS:
             oldest = next(iter(self._trail))
             del self._trail[oldest]
             self._state[TRAIL + oldest] = None
 
-    def _remember(self, state: Mapping[str, bytes | None]) -> None:
-        """State that goes with the next commit, or alone after `commit_s`."""
+    def _remember(self, state: Mapping[str, bytes | None], within_s: float) -> None:
+        """State that goes with the next commit, or alone after `within_s`."""
         self._state.update(state)
-        if self._state_timer is None:
-            self._state_timer = self._clock.call_at(self._clock.monotonic() + self._commit_s, self._commit_state)
+        at = self._clock.monotonic() + within_s
+        if at < self._state_at:
+            if self._state_timer:
+                self._state_timer.cancel()
+            self._state_at = at
+            self._state_timer = self._clock.call_at(at, self._commit_state)
 
     def _commit_state(self) -> None:
         self._alarms.commit([], self._take_state())
@@ -189,7 +200,7 @@ class Pipeline:
         """What changed since the last commit, with the clocks that it was written by."""
         if self._state_timer:
             self._state_timer.cancel()
-        state, self._state, self._state_timer = self._state, {}, None
+        state, self._state, self._state_timer, self._state_at = self._state, {}, None, float("inf")
         state[CLOCKS] = clocks(self._clock)
         return state
 
@@ -204,12 +215,15 @@ class Pipeline:
 
     def reached(self, record: Record, stage: str) -> None:
         """A transition came one of `STAGES` further; told by the journal and by the uplinks."""
-        progress = self._trail.get(_key(record))
+        key = _key(record)
+        if key not in self._trail and record.kind == payloads.TRANSITION:
+            # Of an earlier run, killed before it could note how far this one had come.
+            self._follow(key, Progress(json.loads(record.body)["alarm"], record.sequence, {}))
+        progress = self._trail.get(key)
         if progress is None or stage in progress.times:
             return
         progress.times[stage] = self._clock.wall()
-        trail = {"alarm": progress.alarm, **progress.times}
-        self._remember({TRAIL + _key(record): json.dumps(trail).encode()})
+        self._remember({TRAIL + key: json.dumps({"alarm": progress.alarm, **progress.times}).encode()}, TRAIL_S)
 
     def _find_trail(self) -> None:
         """How far the transitions of earlier runs had come."""
@@ -217,7 +231,7 @@ class Pipeline:
         found = [key.removeprefix(TRAIL) for key in state if key.startswith(TRAIL)]
         for key in sorted(found, key=lambda key: int(key.rpartition("/")[2])):
             times = json.loads(state[TRAIL + key])
-            self._follow(key, Progress(times.pop("alarm"), times))
+            self._follow(key, Progress(times.pop("alarm"), int(key.rpartition("/")[2]), times))
 
     def close(self) -> None:
         """Hand everything that waits to the journal."""
