@@ -154,7 +154,9 @@ class Telemetry:
         self.sent(record, 0, now)
 
     def tried(self, sequence: int, now: float) -> None:
-        self.refused[sequence].due = now + AGAIN_S
+        """It goes (again): if it was refused before, not once more within `AGAIN_S`."""
+        if refused := self.refused.get(sequence):
+            refused.due = now + AGAIN_S
 
     def gone(self, sequence: int) -> None:
         """The journal no longer has a refused record."""

@@ -253,6 +253,7 @@ class Outbox:
             self._follows = (record.journal, record.sequence)
             if ready:
                 self._telemetry.sent(record, ready.size, now)
+                self._telemetry.tried(record.sequence, now)
                 return ready
             self._telemetry.hold(record, now)
         return None
