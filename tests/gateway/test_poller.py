@@ -64,7 +64,9 @@ class FakeLine:
 
 
 def device(name, period_s=1.0, points=2):
-    group = Group("all", tuple(Point(f"{name}/p{number}", f"p{number}", Kind.INT) for number in range(points)), period_s)
+    group = Group(
+        "all", tuple(Point(f"{name}/p{number}", f"p{number}", Kind.INT) for number in range(points)), period_s
+    )
     return Device(name, "line", "test", 1, (group,))
 
 

@@ -198,7 +198,10 @@ def test_no_live_group_starves_and_the_dead_cost_one_time_out_a_cycle(targets, l
     a live group waits for no more than one dead poll a pass of the live ones, a safety group for no more than one other poll a
     pass of the safety ones; everybody, also a dead device, keeps getting its turn.
     """
-    listed = [target(f"{'dead' if dead else 'live'}{index}", period_s, safety=safety) for index, (period_s, safety, dead) in enumerate(targets)]
+    listed = [
+        target(f"{'dead' if dead else 'live'}{index}", period_s, safety=safety)
+        for index, (period_s, safety, dead) in enumerate(targets)
+    ]
     line = Line(listed, live_s, dead_s)
     line.dead = {entry.device for entry in listed if entry.device.startswith("dead")}
     line.run(60.0)
@@ -215,7 +218,9 @@ def test_no_live_group_starves_and_the_dead_cost_one_time_out_a_cycle(targets, l
         assert times
     for (at, poll), (_, second) in itertools.pairwise(polls):
         if poll.device in line.dead and second.device in line.dead and live:
-            waiting = [entry for entry in live if max(t for t in line.times(entry.device) if t <= at) + entry.period_s <= at]
+            waiting = [
+                entry for entry in live if max(t for t in line.times(entry.device) if t <= at) + entry.period_s <= at
+            ]
             assert not waiting, "two dead polls in a row while a live group was waiting"
     for entry in listed:
         if entry.device in line.dead:
