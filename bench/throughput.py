@@ -26,7 +26,6 @@ async def measure(folder: Path, devices: int, registers: int, seconds: float) ->
             "site.yaml",
             {
                 "gateway": {"id": "bench-01"},
-                "templates": "templates",
                 "report": {"by_exception": False},
                 "buses": [{"id": name, "kind": "tcp", "host": "127.0.0.1", "tcp_port": port} for name, port in ports.items()],
                 "devices": [

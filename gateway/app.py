@@ -153,9 +153,10 @@ class Parts:
             simulated=_simulated(self.specs, site.devices),
             commit_s=site.journal.telemetry_commit_s,
         )
-        self.buses = {spec.id: seams.bus(spec, clock) for spec in site.buses if spec.kind is not BusKind.LISTEN}
-        self.pollers = {spec.id: self._poller(spec) for spec in site.buses if spec.kind is not BusKind.LISTEN}
-        self.listeners = {spec.id: self._listener(spec) for spec in site.buses if spec.kind is BusKind.LISTEN}
+        used = [spec for spec in site.buses if self._on(spec.id)]
+        self.buses = {spec.id: seams.bus(spec, clock) for spec in used if spec.kind is not BusKind.LISTEN}
+        self.pollers = {spec.id: self._poller(spec) for spec in used if spec.kind is not BusKind.LISTEN}
+        self.listeners = {spec.id: self._listener(spec) for spec in used if spec.kind is BusKind.LISTEN}
         self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
 
     def _on(self, bus: str) -> list[Device]:
@@ -172,8 +173,9 @@ class Parts:
 
     def _listener(self, spec: BusSpec) -> Listener:
         devices = self._on(spec.id)
-        listen = {DRIVERS[device.driver].listen for device in devices}
-        return Listener(spec, devices, listen.pop(), self.clock, self.pipeline.take, self.guard)
+        listen = DRIVERS[devices[0].driver].listen
+        assert listen is not None  # config lets only one driver, one that is spoken to, onto such a bus
+        return Listener(spec, devices, listen, self.clock, self.pipeline.take, self.guard)
 
     def _uplink(self, spec: UplinkSpec, seams: Seams) -> Uplink:
         return Uplink(

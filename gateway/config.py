@@ -72,9 +72,13 @@ class Site:
 
 
 def load(path: Path, templates: Path | None = None, drivers: Mapping[str, Driver] = DRIVERS) -> Site:
-    """Read a site file. Raises `ConfigError` with every mistake."""
+    """Read a site file. Raises `ConfigError` with every mistake.
+
+    `templates`: where device templates are; else those that come with Gengfu, and before them ``templates/`` beside the
+    site file: an installer adds a device model there without touching the program.
+    """
     document = read(path)
-    known = Templates(templates or TEMPLATES, drivers)
+    known = Templates([templates] if templates else [path.parent / "templates", TEMPLATES], drivers)
     site = _site(document, path, known, drivers)
     mistakes = document.mistakes + known.mistakes
     if mistakes or site is None:

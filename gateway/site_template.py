@@ -6,7 +6,7 @@ mistakes are told once however many devices use it. ``golden`` is left alone: it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -102,20 +102,22 @@ class Template:
 
 
 class Templates:
-    """The templates of one directory, each read at most once. Collects their mistakes."""
+    """The templates of some directories, each read at most once. Collects their mistakes."""
 
-    def __init__(self, directory: Path, drivers: Mapping[str, Driver]) -> None:
-        self._directory = directory
+    def __init__(self, directories: Sequence[Path], drivers: Mapping[str, Driver]) -> None:
+        """A name in an earlier directory hides the same name in a later one."""
+        found = [path for directory in reversed(directories) for path in sorted(directory.glob("*.yaml"))]
+        self._paths = {path.stem: path for path in found}
         self._drivers = drivers
         self._read: dict[str, Template | None] = {}
-        self.names = sorted(path.stem for path in directory.glob("*.yaml"))
+        self.names = sorted(self._paths)
         self.mistakes: list[Mistake] = []
 
     def get(self, name: str) -> Template | None:
         """None after telling its mistakes. `name` must be one of `names`."""
         if name not in self._read:
             try:
-                document = read(self._directory / f"{name}.yaml")
+                document = read(self._paths[name])
             except ConfigError as error:
                 self.mistakes += error.mistakes
                 self._read[name] = None

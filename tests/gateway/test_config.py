@@ -419,3 +419,15 @@ def test_two_hundred_devices_of_forty_points_load_quickly(tmp_path):
     site = config.load(path, templates)
     assert process_time() - start < 0.75
     assert sum(len(group.points) for device in site.devices for group in device.groups) == 8000
+
+
+def test_templates_beside_the_site_file_come_first(tmp_path):
+    """An installer adds a device model, or mends one, without touching the program."""
+    house = (config.TEMPLATES / "generic_smoke_loop.yaml").read_text(encoding="utf-8")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "generic_smoke_loop.yaml").write_text(
+        house.replace("period_s: 0.5", "period_s: 0.25"), encoding="utf-8"
+    )
+    site = written(tmp_path, (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8"))
+    (smoke, *_) = config.load(site).devices
+    assert {group.name: group.period_s for group in smoke.groups}["safety"] == 0.25
