@@ -457,7 +457,9 @@ class _Handover:
         if done is not None and done.cancelled() and self._bus._exchange is not None:
             self._bus._abandon()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         done = self._bus._done
         if not isinstance(error, Exception) or done is None or done.done():
             return False

@@ -1,7 +1,7 @@
 """One task a bus: what is due is asked, and every group gives a scan in each of its periods, with values or with the reason.
 
 Guarantees
-* A poll that fails gives a scan whose points are all BAD with the error's quality. While a device is down, each period
+* A poll that fails gives a scan whose points are BAD with the error's quality, but for those read before it failed. While a device is down, each period
   that passes without a try gives one with the quality of the first cause. While the line is down, all give LINE_DOWN.
 * A bug in a driver costs its own device only: DRIVER_FAULT, the same back-off as silence; the guard tells of it.
 * `progress` moves at least once a second as long as the task is alive and the bus keeps its promise to end each poll.
@@ -146,9 +146,9 @@ class Poller:
         result = await self._guard.wait(f"poll {target.device}", self._perform(target, longest_s))
         now = self._clock.monotonic()
         self._busy.add(now - started, now)
-        scan, meaning, error = self._judge(target, result, now)
+        scan, meaning, quality, error = self._judge(target, result, now)
         self._line_down = meaning is _Meaning.LINE_DOWN
-        self._note(record, meaning, error, Quality(scan.qualities[0]), now)
+        self._note(record, meaning, quality, error, now)
         match meaning:
             case _Meaning.ANSWERED:
                 record.pace_s = max(now - started, 0.9 * record.pace_s)
@@ -160,21 +160,24 @@ class Poller:
                 await asyncio.sleep(0)  # it says so without waiting: let the others have the loop
         return scan
 
-    def _judge(self, target: Target, result: Scan | BusError | None, now: float) -> tuple[Scan, _Meaning, str]:
+    def _judge(self, target: Target, result: Scan | BusError | None, now: float) -> tuple[Scan, _Meaning, Quality, str]:
+        """The scan to take, what it means, and the worst that a person should know."""
         if isinstance(result, Scan):
+            worst = Quality(max(result.qualities))
             if set(result.qualities) <= _SILENCE:  # a driver that took the time-outs on itself
-                return result, _Meaning.SILENT, Quality(result.qualities[0]).label
-            return result, _Meaning.ANSWERED, ""
+                return result, _Meaning.SILENT, worst, worst.label
+            return result, _Meaning.ANSWERED, worst, ""
         if result is None:
-            return self._bad(target, Quality.DRIVER_FAULT, now), _Meaning.SILENT, "the driver has a bug, see the log"
-        meaning = _Meaning.ANSWERED
-        if result.quality in _SILENCE:
-            meaning = _Meaning.SILENT
-        elif result.quality is Quality.LINE_DOWN:
+            scan = self._bad(target, Quality.DRIVER_FAULT, now)
+            return scan, _Meaning.SILENT, Quality.DRIVER_FAULT, "the driver has a bug, see the log"
+        quality = result.quality
+        meaning = _Meaning.SILENT if quality in _SILENCE else _Meaning.ANSWERED
+        if quality is Quality.LINE_DOWN:
             meaning = _Meaning.LINE_DOWN
-        return self._bad(target, result.quality, now), meaning, f"{result.quality.label}: {result}"
+        scan = result.scan or self._bad(target, quality, now)
+        return scan, meaning, quality, f"{quality.label}: {result}"
 
-    def _note(self, record: _Record, meaning: _Meaning, error: str, quality: Quality, now: float) -> None:
+    def _note(self, record: _Record, meaning: _Meaning, quality: Quality, error: str, now: float) -> None:
         up = meaning is _Meaning.ANSWERED
         if up is not record.up:
             record.up, record.since = up, now
@@ -195,16 +198,17 @@ class Poller:
         try:
             scan = await self._bus.perform(self._polls[target.device](target.group), longest_s)
         except BusError as error:
+            self._check(target, error.scan)
             return error
-        count = len(self._records[target.device, target.group].group.points)
-        if (scan.device, scan.group, len(scan.values), len(scan.qualities)) != (
-            target.device,
-            target.group,
-            count,
-            count,
-        ):
-            raise ValueError(f"{target.device}: the scan is not of the group that was asked for")
+        self._check(target, scan)
         return scan
+
+    def _check(self, target: Target, scan: Scan | None) -> None:
+        """Columns that do not fit their group must never get further. Raises ValueError: a bug of the driver."""
+        count = len(self._records[target.device, target.group].group.points)
+        fits = (target.device, target.group, count, count)
+        if scan is not None and (scan.device, scan.group, len(scan.values), len(scan.qualities)) != fits:
+            raise ValueError(f"{target.device}: the scan is not of the group that was asked for")
 
     def _longest_s(self, record: _Record) -> float | None:
         """How long to wait for a device that is down; None: as long as for any."""
