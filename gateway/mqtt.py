@@ -344,7 +344,10 @@ class _PahoSession:
     ) -> None:
         failure = self._context.opened.failure if self._context and self._context.opened else None
         refused = isinstance(failure, ssl.SSLError) and "ALERT" in (failure.reason or "")
-        words = f"TLS: {tls.words(failure)}" if isinstance(failure, ssl.SSLError) else str(failure or code)
+        if isinstance(failure, ssl.SSLError):
+            words = f"TLS: {tls.words(failure)}"
+        else:
+            words = str(failure or (code if flags.is_disconnect_packet_from_server else "the connection was lost"))
         self._fail(LinkError(words, refused=refused))
 
     def _fail(self, error: LinkError) -> None:

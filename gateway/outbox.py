@@ -80,12 +80,13 @@ class Outbox:
         layouts: Mapping[int, pack.Layout],
         on_stage: Callable[[Record, str], None],
         wake: Callable[[], None],
+        puback_s: float = PUBACK_S,
     ) -> None:
         """`wake` is called when a `pump` may find something new."""
         self.counters: Counter[str] = Counter()
         self.in_flight: dict[int, Sent] = {}
         self._spec, self._gateway, self._clock = spec, gateway, clock
-        self._layouts, self._on_stage = layouts, on_stage
+        self._layouts, self._on_stage, self._puback_s = layouts, on_stage, puback_s
         self._stores = {Lane.ALARM: alarms, Lane.TELEMETRY: telemetry}
         self._feeds = {lane: Feed(store, wake) for lane, store in self._stores.items()}
         self._alarms = Alarms(alarms.position(spec.id))
@@ -116,8 +117,8 @@ class Outbox:
         """Send what may be sent; until when there is nothing to do unless woken. Raises `LinkError`."""
         now = self._clock.monotonic()
         oldest = next(iter(self.in_flight.values()), None)
-        if oldest and now - oldest.at >= PUBACK_S:
-            raise LinkError(f"no acknowledgement for {PUBACK_S:.0f} s")
+        if oldest and now - oldest.at >= self._puback_s:
+            raise LinkError(f"no acknowledgement for {self._puback_s:.0f} s")
         if (stalls_at := self._telemetry.stalls_at()) is not None and now >= stalls_at:
             self.counters["telemetry_started_again"] += 1
             self._again(now)
@@ -136,7 +137,7 @@ class Outbox:
         oldest = next(iter(self.in_flight.values()), None)
         retried = self._telemetry.retry()
         deadlines = [
-            oldest.at + PUBACK_S if oldest else None,
+            oldest.at + self._puback_s if oldest else None,
             retried[1] if retried else None,
             self._alarms.due(),
             self._telemetry.stalls_at(),

@@ -16,12 +16,14 @@ import os
 import socket
 import ssl
 import stat
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gateway.errors import LinkError
 from gateway.model import UplinkSpec
 
 INBOUND_BYTES = 64 * 1024
+T = TypeVar("T")
 
 
 def context(spec: UplinkSpec) -> Context:
@@ -82,15 +84,22 @@ class Socket(ssl.SSLSocket):
     failure: Exception | None = None
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        data = self._remembering(lambda: super(Socket, self).recv(buflen, flags))
+        self._remembering(lambda: self.watch.feed(data))
+        return data
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        return self._remembering(lambda: super(Socket, self).send(data, flags))
+
+    def _remembering(self, call: Callable[[], T]) -> T:
+        """Paho only says that the connection was lost."""
         try:
-            data = super().recv(buflen, flags)
-            self.watch.feed(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return call()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             raise
         except OSError as error:
-            self.failure = error  # paho only says that the connection was lost
+            self.failure = error
             raise
-        return data
 
 
 class Context(ssl.SSLContext):

@@ -19,7 +19,7 @@ from gateway import mqtt, retry
 from gateway.clock import Clock
 from gateway.errors import LinkError
 from gateway.model import Record, UplinkSpec
-from gateway.outbox import Outbox, Store
+from gateway.outbox import PUBACK_S, Outbox, Store
 from gateway.wire import pack, payloads
 
 log = logging.getLogger(__name__)
@@ -48,13 +48,14 @@ class Uplink:
         version: str = "",
         run: str = "",
         simulated: bool = False,
+        puback_s: float = PUBACK_S,
     ) -> None:
         """`random`: uniform in [0, 1). `on_stage` is told when an alarm reached the ``broker`` or the ``district``."""
         self._spec, self._gateway, self._clock = spec, gateway, clock
         self._random, self._connect = random, connect
         self._birth = {"version": version, "boot": clock.boot, "run": run, "simulated": simulated}
         self._awake = asyncio.Event()
-        self._outbox = Outbox(spec, gateway, clock, alarms, telemetry, layouts, on_stage, self._awake.set)
+        self._outbox = Outbox(spec, gateway, clock, alarms, telemetry, layouts, on_stage, self._awake.set, puback_s)
         self._session: mqtt.Session | None = None
         self._since = clock.wall()
         self._error: LinkError | None = None

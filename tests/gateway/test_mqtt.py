@@ -1,0 +1,406 @@
+"""The connection: paho on the loop, against a broker that breaks every rule; and TLS that accepts nothing it should not."""
+
+import asyncio
+import tracemalloc
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway import mqtt, tls
+from gateway.errors import LinkError
+from gateway.model import UplinkSpec
+from gateway.wire.payloads import Message
+from tests import certificates
+from tests.fake_broker import (
+    FakeBroker,
+    close_before,
+    coded,
+    maximum_packet,
+    message,
+    packet,
+    receive_maximum,
+    silent,
+    twice,
+    wrong_id,
+)
+from tests.waiting import until
+
+RECORD = Message("gengfu/v1/demo-01/alarm", "application/json", (("id", "demo-01/alarm/1.1/1"), ("type", "t")), b"{}")
+WILL = Message("gengfu/v1/demo-01/status", "application/json", (), b'{"online": false}')
+TOPIC = "gengfu/v1/demo-01/receipt"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """An authority with a good broker and a good gateway."""
+    directory = certificates.Directory(tmp_path_factory.mktemp("tls") / "pki")
+    directory.server("broker")
+    directory.client("gateway")
+    return directory
+
+
+@pytest.fixture
+async def broker(pki):
+    async with FakeBroker(pki.server_context("broker")) as running:
+        yield running
+
+
+def spec_of(pki, port, **changes):
+    fields = {
+        "host": "localhost", "port": port, "ca": pki.file("ca.pem"), "certificate": pki.file("gateway.pem"),
+        "key": pki.file("gateway.key"),
+    }  # fmt: skip
+    return UplinkSpec("district", **{**fields, **changes})
+
+
+@dataclass
+class Client:
+    """A session with all that it told."""
+
+    session: mqtt.Session = None
+    events: list = field(default_factory=list)
+
+    def wake(self):
+        if self.session:
+            self.events += self.session.take()
+
+    def of(self, kind):
+        self.wake()
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+async def client(pki, broker):
+    made = await connected(pki, broker)
+    yield made
+    made.session.close()
+
+
+async def connected(pki, broker, **changes):
+    made = Client()
+    dial = mqtt.Dial(spec_of(pki, broker.port, **changes), "demo-01", WILL, TOPIC, made.wake)
+    made.session = await mqtt.connect(dial)
+    return made
+
+
+async def refused(pki, broker, **changes):
+    """The error of a connection that must not come about."""
+    with pytest.raises(LinkError) as caught:
+        (await connected(pki, broker, **changes)).session.close()
+    return caught.value
+
+
+async def test_a_session_is_tls_13_with_birth_and_limits(pki, broker, client):
+    """TLS 1.3, clean start, the will, our own inbound limit in CONNECT."""
+    assert client.session.tls == "TLSv1.3"
+    [connect] = broker.connects
+    assert connect[:7] == b"\x00\x04MQTT\x05"
+    assert connect[7] & 0x02, "clean start"
+    assert WILL.topic.encode() in connect
+    assert WILL.body in connect
+    assert b"\x27" + tls.INBOUND_BYTES.to_bytes(4, "big") in connect
+
+
+async def test_a_message_arrives_with_its_attributes(broker, client):
+    """QoS 1, user properties and content type as given."""
+    mid = client.session.publish(RECORD, retain=True)
+    await until(lambda: client.of(mqtt.Acknowledged))
+    [sent] = broker.published
+    assert (sent.topic, sent.qos, sent.retain, sent.body, sent.mid) == (RECORD.topic, 1, True, b"{}", mid)
+    assert sent.properties == {"content-type": "application/json", "id": "demo-01/alarm/1.1/1", "type": "t"}
+
+
+@pytest.mark.parametrize("code", [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])
+async def test_every_reason_code_is_handed_on(broker, client, code):
+    """What paho takes for success is told as what it is."""
+    broker.answer = coded(code)
+    mid = client.session.publish(RECORD)
+    await until(lambda: client.of(mqtt.Acknowledged))
+    assert client.of(mqtt.Acknowledged) == [mqtt.Acknowledged(mid, code)]
+
+
+async def test_wrong_and_double_acknowledgements_acknowledge_once_or_not(broker, client):
+    """A PUBACK for another packet settles nothing; the second of two is none."""
+    broker.answer = wrong_id
+    client.session.publish(RECORD)
+    await until(lambda: broker.published)
+    broker.answer = twice
+    mid = client.session.publish(RECORD)
+    await until(lambda: client.of(mqtt.Acknowledged))
+    third = client.session.publish(RECORD)
+    await until(lambda: len(client.of(mqtt.Acknowledged)) > 1)
+    assert [event.mid for event in client.of(mqtt.Acknowledged)] == [mid, third]
+
+
+async def test_the_brokers_limits_are_told(pki, broker):
+    """Receive Maximum and Maximum Packet Size of the CONNACK."""
+    broker.connack_properties = receive_maximum(1) + maximum_packet(5000)
+    client = await connected(pki, broker)
+    assert (client.session.receive_maximum, client.session.maximum_packet_bytes) == (1, 5000)
+    client.session.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "by_person"), [(0x87, True), (0x85, True), (0x8C, True), (0x84, True), (0x88, False), (0x97, False)]
+)
+async def test_a_refused_connect_says_whether_a_person_is_needed(pki, broker, code, by_person):
+    """Not authorised, bad client id: mend the configuration. Unavailable, quota: wait."""
+    broker.connack = code
+    assert (await refused(pki, broker)).refused is by_person
+
+
+async def test_receipts_that_may_not_be_read_are_a_refusal(pki, broker):
+    """An uplink that cannot hear its receipts would never settle anything."""
+    broker.suback = 0x87
+    error = await refused(pki, broker)
+    assert error.refused
+    assert TOPIC in str(error)
+
+
+async def test_the_end_of_a_connection_is_told_once_asked(broker, client):
+    """Closed before the PUBACK: a last event with words."""
+    broker.answer = close_before
+    client.session.publish(RECORD)
+    await until(lambda: client.of(mqtt.Closed))
+    assert client.of(mqtt.Acknowledged) == []
+    with pytest.raises(LinkError):
+        client.session.publish(RECORD)
+
+
+async def test_a_half_open_idle_link_is_noticed(pki, broker):
+    """Within twice the keepalive: 20 s by default, here with 2 s."""
+    client = await connected(pki, broker, keepalive_s=2)
+    await until(lambda: broker.pings, 10)
+    broker.deaf = True
+    began = asyncio.get_running_loop().time()
+    await until(lambda: client.of(mqtt.Closed), 20)
+    assert asyncio.get_running_loop().time() - began < 5 * 4
+    client.session.close()
+
+
+async def test_a_broker_that_never_answers_connect_is_left(pki, broker, monkeypatch):
+    """Bounded by CONNECT_S."""
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.5)
+    broker.deaf = True
+    assert "does not answer" in str(await refused(pki, broker))
+
+
+async def test_nobody_at_the_port_is_an_ordinary_failure(pki, broker):
+    """Refused by the kernel: no person needed."""
+    await broker.stop()
+    assert not (await refused(pki, broker)).refused
+    await broker.start()
+
+
+async def test_good_bye_is_said(broker, client):
+    """DISCONNECT reaches the broker, which then publishes no will."""
+    await client.session.leave()
+    await until(lambda: broker.left)
+
+
+# Hostile
+
+
+async def test_messages_are_received_with_their_retain_flag(broker, client):
+    """The uplink decides; the topic and bytes are handed on."""
+    broker.send(message(TOPIC, b"{}", mid=1) + message(TOPIC, b"x", mid=2, retain=True))
+    await until(lambda: len(client.of(mqtt.Received)) == 2)
+    assert client.of(mqtt.Received) == [mqtt.Received(TOPIC, b"{}", False), mqtt.Received(TOPIC, b"x", True)]
+
+
+async def test_a_huge_packet_ends_the_connection_before_memory_is_taken(broker, client):
+    """A header of 256 MiB: closed, and not a megabyte was asked for."""
+    tracemalloc.start()
+    broker.send(b"\x32\xff\xff\xff\x7f" + bytes(1000))
+    await until(lambda: client.of(mqtt.Closed))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
+    assert "more than 65536 bytes" in str(client.of(mqtt.Closed)[0].error)
+
+
+async def test_qos_2_ends_the_connection(broker, client):
+    """Nobody asked for it, and paho would keep each in memory."""
+    broker.send(message(TOPIC, b"{}", qos=2))
+    await until(lambda: client.of(mqtt.Closed))
+    assert "QoS 2" in str(client.of(mqtt.Closed)[0].error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x00", b"\xff\xff\xff\xff\xff\xff", b"\x40\x00", b"\x40\x01\x00", b"\x30\x02\xff\xff", b"\x32\x03\x00\x01x",
+        b"\x90\x01\x00", b"\x20\x00", b"\xf0\x00", b"\x10\x00", b"\xd0\x05hello", packet(3, 0, b"\x00\x01\xff\x05\x26\x00"),
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_malformed_packets_close_or_are_ignored(pki, broker, client, data):
+    """Nothing escapes into the loop; if the connection is still there, it works."""
+    escaped = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: escaped.append(context))
+    broker.send(data)
+    broker.send(message(TOPIC, b"after" * 30))
+    broker.send(message(TOPIC, b"after"))
+    await until(lambda: client.of(mqtt.Closed) or client.of(mqtt.Received))
+    assert escaped == []
+
+
+async def test_a_flood_does_not_stop_the_loop_nor_fill_memory(broker, client):
+    """20,000 messages: the loop stays responsive (limit: 5 x 100 ms), what waits is bounded."""
+    client.session, session = None, client.session  # nobody takes them
+    loop, worst, last = asyncio.get_running_loop(), 0.0, None
+    for mid in range(20_000):
+        broker.writers[-1].write(message(TOPIC, b"x" * 50, qos=0, mid=mid))
+    broker.writers[-1].write(packet(4, 0, b"\x00\x01\x00\x00"))
+    session.publish(RECORD)
+    last = loop.time()
+
+    def beat():
+        nonlocal worst, last
+        worst, last = max(worst, loop.time() - last), loop.time()
+        return broker.published
+
+    await until(beat, 20, 0.001)
+    assert worst < 0.5
+    assert len(session.take()) <= mqtt.INBOUND_WAITING + 1
+    client.session = session
+
+
+# TLS
+
+
+async def test_a_key_that_others_can_read_is_refused(pki, broker, tmp_path):
+    """Group or world: the uplink stops, nothing is sent."""
+    for mode in (0o640, 0o604, 0o644):
+        key = tmp_path / f"{mode:o}.key"
+        key.write_bytes((pki.path / "gateway.key").read_bytes())
+        key.chmod(mode)
+        error = await refused(pki, broker, key=str(key))
+        assert error.refused
+        assert "chmod 600" in str(error)
+    assert broker.connections == 0
+
+
+async def test_missing_wrong_and_encrypted_files_are_refusals(pki, broker, tmp_path):
+    """Each with words; never a prompt on the console."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    key = form.load_pem_private_key((pki.path / "gateway.key").read_bytes(), None)
+    encrypted = tmp_path / "encrypted.key"
+    encrypted.touch(mode=0o600)
+    locked = form.BestAvailableEncryption(b"secret")
+    encrypted.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked))
+    for changes in (
+        {"key": str(encrypted)}, {"key": pki.file("broker.key")}, {"key": pki.file("nowhere.key")},
+        {"ca": pki.file("nowhere.pem")}, {"certificate": pki.file("gateway.key")},
+    ):  # fmt: skip
+        error = await refused(pki, broker, **changes)
+        assert error.refused, changes
+        assert str(error)
+
+
+@pytest.fixture
+def other(tmp_path):
+    directory = certificates.Directory(tmp_path / "other")
+    directory.server("broker")
+    directory.client("gateway")
+    return directory
+
+
+async def test_a_broker_of_another_authority_is_refused(pki, other):
+    """Wrong authority, though every name is right."""
+    async with FakeBroker(other.server_context("broker", trusts=pki)) as broker:
+        error = await refused(pki, broker)
+    assert error.refused
+    assert "certificate" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("expired", {"expired": True}),
+        ("elsewhere", {"hosts": ("elsewhere.invalid",)}),
+        ("common-name-only", {"hosts": ()}),
+    ],
+)
+async def test_a_brokers_certificate_must_be_valid_and_name_it(pki, name, how):
+    """Expired, another name, the name only as common name (which Python would take by default)."""
+    pki.server(name, **how)
+    async with FakeBroker(pki.server_context(name)) as broker:
+        error = await refused(pki, broker)
+    assert error.refused
+    assert broker.connects == []
+
+
+async def test_the_sites_server_name_counts_instead_of_the_host(pki):
+    """For a broker that is reached by an address or a tunnel."""
+    pki.server("named", hosts=("district.example",))
+    async with FakeBroker(pki.server_context("named")) as broker:
+        client = await connected(pki, broker, host="127.0.0.1", server_name="district.example")
+        client.session.close()
+
+
+async def test_a_gateway_of_another_authority_is_refused_by_the_broker(pki, other):
+    """Nothing of MQTT is spoken. (With TLS 1.3 the client learns it only after its own handshake.)"""
+    async with FakeBroker(pki.server_context("broker")) as broker:
+        await refused(pki, broker, certificate=other.file("gateway.pem"), key=other.file("gateway.key"))
+    assert broker.connects == []
+
+
+async def test_plain_tcp_and_old_tls_are_refused(pki):
+    """No fall-back of any kind."""
+    import ssl
+
+    async with FakeBroker(None) as broker:
+        await refused(pki, broker)
+    context = pki.server_context("broker")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with FakeBroker(context) as broker:
+        await refused(pki, broker)
+        assert broker.connects == []
+
+
+async def test_connections_leave_nothing_behind(pki, broker):
+    """Descriptors and threads after many good and bad ones (a share of R15)."""
+    import os
+    import threading
+
+    async def cycle():
+        client = await connected(pki, broker)
+        client.session.publish(RECORD)
+        client.session.close()
+        broker.connack = 0x88
+        await refused(pki, broker)
+        broker.connack = 0
+        await refused(pki, broker, host="127.0.0.1", server_name="no.example")
+
+    await cycle()
+    broker.cut()
+    await until(lambda: threading.active_count() == 1)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(15):
+        await cycle()
+    broker.cut()
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    await until(lambda: threading.active_count() == 1)
+
+
+async def test_a_dial_that_is_given_up_closes_its_socket(pki, broker):
+    """Cancelled in the middle: the thread's connection is closed when it comes about."""
+    for turns in range(12):
+        task = asyncio.ensure_future(connected(pki, broker))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            task.result().session.close()
+    await until(lambda: all(writer.is_closing() for writer in broker.writers))
+
+
+async def test_silence_is_no_acknowledgement(broker, client):
+    """Without a PUBACK nothing is told."""
+    broker.answer = silent
+    client.session.publish(RECORD)
+    await until(lambda: broker.published)
+    assert client.of(mqtt.Acknowledged) == []
