@@ -2,8 +2,8 @@
 
 Guarantees
 * A reply is taken only for the request it answers. Before a request the line was silent for T3.5 and what lay in the
-  buffer is thrown away and counted; bytes that arrive while the request is still leaving are older than it and thrown
-  away too; after a time-out, or a reply that cannot be trusted, the line is drained until it was silent for
+  buffer is thrown away and counted; bytes that must have begun before the request had left are older than it and
+  thrown away too; after a time-out, or a reply that cannot be trusted, the line is drained until it was silent for
   max(reply time-out, 0.3 s). On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
   of step is closed. What comes later than the drain and looks alike cannot be told apart by any master.
 * `perform` ends: with a scan, with `BusError`, or with the driver's own bug, which goes to whoever awaits it.
@@ -40,6 +40,8 @@ _GLITCH_BYTES = 2
 """Stray bytes between two requests that a transceiver makes by changing direction; more is somebody talking: drain."""
 _DOZE_S = 0.003
 """A reply whose rest needs longer than this on the wire is not watched byte by byte."""
+_CLOCKS = 0.9
+"""Times on the wire are certain to this factor: a device's clock may be some percent fast."""
 _MUTE_S = 5.0
 _MUTE_REQUESTS = 3
 """A connection on which this many requests over this time brought not one byte is opened anew (half-open)."""
@@ -62,7 +64,7 @@ class Counters:
     stray_bytes: int = 0
     """Arrived while nobody had asked."""
     early_bytes: int = 0
-    """Arrived while the request was still leaving, so they cannot be its answer."""
+    """Must have begun while the request was still leaving, so they cannot be its answer."""
     drains: int = 0
     babbles: int = 0
     openings: int = 0
@@ -276,7 +278,7 @@ class Bus:
         leaving_s = len(exchange.request) * character_s
         self._left_at = now + leaving_s
         self._free_at = self._left_at + self._timing.silence_s
-        self._early_until = 0.0 if self.spec.echo else now + 0.9 * leaving_s  # a tenth for clocks that differ
+        self._early_until = 0.0 if self.spec.echo else now + _CLOCKS * leaving_s
         self._inbox.expect(self.spec.echo)
         self._strays = 0
         timeout_s = self.spec.reply_timeout_s if exchange.timeout_s is None else exchange.timeout_s
@@ -308,7 +310,7 @@ class Bus:
             self._stray(data, now)
             return
         self._free_at = max(self._left_at, now) + self._timing.silence_s
-        if now < self._early_until:
+        if not self._inbox.buffer and now - _CLOCKS * len(data) * self._timing.character_s < self._early_until:
             self.counters.early_bytes += len(data)
             return
         self._mute_since = None

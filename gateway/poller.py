@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 from drivers.contract import Exchange, Poll, Reply
 from gateway.clock import Clock
 from gateway.errors import BusError
-from gateway.model import Device, Group, Quality, Scan
+from gateway.model import Device, Group, Level, Quality, Scan
 from gateway.schedule import Schedule, Target, Turn
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ T = TypeVar("T")
 LONGEST_SLEEP_S = 1.0
 _SILENCE = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
 """What costs the line a time-out or a drain. A refusal is an answer."""
+_BAD = min(quality for quality in Quality if quality.level is Level.BAD)
 _SHORTEST_PROBE_S = 0.1
 _WHOLE_PROBE_EVERY = 4
 """A try of a dead device waits for twice its slowest answer, and each fourth try for the whole time-out."""
@@ -166,7 +167,7 @@ class Poller:
             worst = Quality(max(result.qualities))
             if set(result.qualities) <= _SILENCE:  # a driver that took the time-outs on itself
                 return result, _Meaning.SILENT, worst, worst.label
-            return result, _Meaning.ANSWERED, worst, ""
+            return result, _Meaning.ANSWERED, worst, worst.label if min(result.qualities) >= _BAD else ""
         if result is None:
             scan = self._bad(target, Quality.DRIVER_FAULT, now)
             return scan, _Meaning.SILENT, Quality.DRIVER_FAULT, "the driver has a bug, see the log"

@@ -160,7 +160,7 @@ async def test_own_echo_is_dropped_on_a_line_with_echo():
     slave = Slave(lambda asked: [(0.0, asked), (0.002, reply(register_of(asked)))])
     bus = Bus(slave.spec(echo=True), SystemClock())
     assert (await bus.perform(ask(1, 2))).values == (1, 2)
-    slave.script = lambda asked: [(0.0, asked[:4]), (0.001, asked[4:] + reply(register_of(asked)))]
+    slave.script = lambda asked: [(0.0, asked[:4]), (0.002, asked[4:] + reply(register_of(asked)))]
     assert (await bus.perform(ask(3))).values == (3,)
     bus.close()
     slave.close()
@@ -186,10 +186,10 @@ async def test_an_echo_that_is_missing_or_different_is_no_answer(script, quality
 @pytest.mark.parametrize(("baud", "silence_s"), [(9600, 3.5 * 11 / 9600), (115200, 0.00175)])
 async def test_no_request_before_the_line_was_silent(baud, silence_s):
     """The next request never comes before T3.5 after the last byte of the reply."""
-    slave = Slave(lambda asked: [(0.01, reply(register_of(asked)))])
+    slave = Slave(lambda asked: [(0.018, reply(register_of(asked)))])
     bus = Bus(slave.spec(baud=baud), SystemClock())
     await bus.perform(ask(*range(20)))
-    assert min(slave.gaps()) >= 0.01 + silence_s
+    assert min(slave.gaps()) >= 0.018 + silence_s
     bus.close()
     slave.close()
 
@@ -317,7 +317,7 @@ async def test_a_bug_in_a_driver_reaches_the_one_who_awaits(slave, bus):
         raise KeyError("x")
         yield
 
-    slave.script = lambda asked: [(0.001, reply(register_of(asked)))]
+    slave.script = lambda asked: [(0.002, reply(register_of(asked)))]
     for poll, bug in (
         (broken_after_a_reply(), ZeroDivisionError),
         (broken_framing(), ZeroDivisionError),
