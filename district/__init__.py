@@ -1,6 +1,6 @@
 """The other end: a reference receiver for the platform operator, written from docs/payloads.md alone.
 
-    MQTT -> record (envelope) -> store (one transaction a batch) -> receipts
+    MQTT -> inbox -> record (envelope) -> store (one transaction a batch) -> receipts
                                   |- content   what a body says
                                   |- journals  which numbers are here, on the disk
                                   '- sequence  the same, pure

@@ -6,11 +6,10 @@ Guarantees
 * Alarms are receipted at once after the commit, each time they come; telemetry by its position every
   `receipt_interval_s`, sooner after `SOON` new records, at once when a hole before the position has closed.
 * It never gives up: any failure of link, broker or disk ends the session, and another begins after a jittered back-off.
-* Memory is bounded: at most `WINDOW` messages of `LARGEST_PACKET_BYTES` are under way, which the broker keeps to.
+* Alarms overtake telemetry that waits, and memory is bounded: see `district.inbox`.
 
 A message that the MQTT library itself cannot read would come again with each session. Then one session is begun anew
 (what it held has no receipt, so the gateways send it again), without the retained messages: alarms before statuses.
-Not done: a broker that lies about the window can still fill the memory; it is part of the district.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
 import aiomqtt
 from paho.mqtt.client import Client as Paho
@@ -34,6 +34,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from district import record
+from district.inbox import Inbox
 from district.store import Arrival, Outcome, Rejected, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,10 @@ class Options:
     client_id: str = "gengfu-district"
 
 
+class Overrun(Exception):
+    """More came than is held in memory. Reaction: a new session, in which the broker delivers the rest again."""
+
+
 class Unreadable(Exception):
     """The MQTT library cannot parse what the broker sends. Reaction: a new session, see the module."""
 
@@ -78,9 +83,10 @@ async def run(options: Options, store: Store) -> None:
             began = time.monotonic()
             try:
                 await _session(options, store, disk, start_anew)
-            except* (aiomqtt.MqttError, OSError, StoreError, Unreadable) as group:
+            except* (aiomqtt.MqttError, OSError, StoreError, Overrun, Unreadable) as group:
                 start_anew = group.subgroup(Unreadable) is not None
-                failures = 1 if time.monotonic() - began > SETTLED_S else failures + 1
+                overrun = group.subgroup(Overrun) is not None  # it worked well, only too slowly
+                failures = 1 if overrun or time.monotonic() - began > SETTLED_S else failures + 1
                 if failures == 1 or start_anew:
                     log.warning("not receiving: %s", "; ".join(map(repr, _leaves(group))))
             await asyncio.sleep(random.uniform(0.1, min(LONGEST_BACK_OFF_S, 0.5 * 2 ** min(failures, 10))))
@@ -147,7 +153,8 @@ class Positions:
 
 
 async def _session(options: Options, store: Store, disk: ThreadPoolExecutor, start_anew: bool) -> None:
-    client = _client(options, start_anew)
+    inbox = Inbox()
+    client = _client(options, inbox, start_anew)
     paho = _paho(client)
     paho.manual_ack_set(True)
     client.pending_calls_threshold = WINDOW + RECEIPT_IDS  # aiomqtt warns above it; receipts are sent side by side
@@ -158,7 +165,7 @@ async def _session(options: Options, store: Store, disk: ThreadPoolExecutor, sta
             positions = Positions()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_tell_positions(client, positions, options.receipt_interval_s), name="positions")
-                tasks.create_task(_receive(client, paho, store, disk, positions), name="receive")
+                tasks.create_task(_receive(client, inbox, store, disk, positions), name="receive")
     except* aiomqtt.MqttError as group:
         cause = _end_of(client)
         if _is_unreadable(cause):
@@ -170,27 +177,22 @@ async def _session(options: Options, store: Store, disk: ThreadPoolExecutor, sta
 
 
 async def _receive(
-    client: aiomqtt.Client, paho: Paho, store: Store, disk: ThreadPoolExecutor, positions: Positions
+    client: aiomqtt.Client, inbox: Inbox, store: Store, disk: ThreadPoolExecutor, positions: Positions
 ) -> None:
-    loop = asyncio.get_running_loop()
+    loop, paho = asyncio.get_running_loop(), _paho(client)
     while True:
-        messages = await _waiting(client)
-        arrivals = [read(message.topic.value, message, at) for message, at in messages]
+        messages = [await anext(client.messages)]
+        while inbox.qsize() and len(messages) < BATCH:
+            messages.append(inbox.get_nowait())
+        at = time.time()
+        arrivals = [read(message.topic.value, message, at) for message in messages]
         outcome = await loop.run_in_executor(disk, store.commit, arrivals)
-        for message, _ in messages:
+        for message in inbox.stored(messages):
             paho.ack(message.mid, message.qos)
         positions.add(outcome)
         await _publish(client, receipts(outcome))
-
-
-async def _waiting(client: aiomqtt.Client) -> list[tuple[aiomqtt.Message, float]]:
-    """All messages that are here, at least one, at most `BATCH`, with the time at which each was taken."""
-    messages = client.messages
-    taken: list[tuple[aiomqtt.Message, float]] = []
-    while not taken or (len(messages) and len(taken) < BATCH):
-        message = await anext(messages)
-        taken.append((message, time.time()))
-    return taken
+        if inbox.overrun and not inbox.qsize():
+            raise Overrun("more messages than are held in memory")
 
 
 async def _tell_positions(client: aiomqtt.Client, positions: Positions, interval_s: float) -> None:
@@ -222,7 +224,7 @@ async def _subscribe(client: aiomqtt.Client, start_anew: bool) -> None:
             raise aiomqtt.MqttError(f"the broker refuses gengfu/v1/+/{leaf}: {granted}")
 
 
-def _client(options: Options, start_anew: bool) -> aiomqtt.Client:
+def _client(options: Options, inbox: Inbox, start_anew: bool) -> aiomqtt.Client:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
     properties.ReceiveMaximum = WINDOW
@@ -238,9 +240,11 @@ def _client(options: Options, start_anew: bool) -> aiomqtt.Client:
         logger=mqtt_log,
         keepalive=KEEPALIVE_S,
         timeout=TIMEOUT_S,
-        # Beyond the window only a QoS 0 message can come, which nobody promised to deliver.
-        max_queued_incoming_messages=2 * WINDOW,
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TIMEOUT_S * 1000))],
+        queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: inbox),
+        socket_options=[
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TIMEOUT_S * 1000)),
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),  # a receipt behind a PUBACK would wait ~40 ms
+        ],
     )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +36,6 @@ from district.schema import (
     VERSION,
 )
 
-log = logging.getLogger(__name__)
 MOST_REJECTED = 1_000
 REJECTED_BYTES = 4_096
 BUSY_MS = 5_000
@@ -179,8 +177,6 @@ class Store:
             first = sequence == 1 and previous == ZEROS
             state = "linked" if first or previous in before else "broken" if before or sequence == 1 else "open"
             self._db.execute("UPDATE record SET chain = ? WHERE id = ?", (state, id_))
-            if state == "broken":
-                log.warning("the chain of digests is broken at %s", id_)
 
     def _understand(self, at: float, record: Record, journal: Journal, values: Values) -> None:
         """What the body means for the tables of latest states; a flaw is noted, the record stays."""

@@ -14,6 +14,7 @@ back on the same port with what its disk kept.
 """
 
 import contextlib
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -107,6 +108,7 @@ def client(broker, name, port=None, expiry_s=0, **options):
         tls_context=client_context(broker.pki, name),
         clean_start=not expiry_s,
         properties=properties,
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else ~40 ms a round trip
         **{"timeout": 5, "keepalive": 10} | options,
     )
 

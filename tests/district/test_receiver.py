@@ -11,7 +11,7 @@ import sys
 import apsw
 import pytest
 
-from district import receiver
+from district import inbox, receiver
 from district.journals import Position
 from district.store import Outcome, Store
 from gateway.demo import broker as demo_broker
@@ -176,6 +176,50 @@ async def test_a_hundred_new_records_are_receipted_before_the_interval(broker, d
     async with gateway(broker) as client:
         await say_values(client, *range(1, 101))
         assert (await receipt(client))["telemetry"]["position"] == 100
+
+
+async def test_a_flood_is_stored_whole(broker, district):
+    """A thousand records while its disk is held up: none is lost, whatever the broker thinks of the window."""
+    await district.start()
+    lock = apsw.Connection(str(district.database))
+    lock.execute("BEGIN IMMEDIATE")
+    async with gateway(broker) as client:
+        client.pending_calls_threshold = 1_000
+        for start in range(1, 1_000, 100):
+            await asyncio.gather(*(say_values(client, sequence) for sequence in range(start, start + 100)))
+        lock.execute("ROLLBACK")
+        lock.close()
+        while (await receipt(client, 10))["telemetry"]["position"] < 1_000:
+            pass
+    assert district.rows("SELECT count(*), sum(duplicates) FROM record") == [(1_000, 0)]
+
+
+async def test_a_flood_beyond_its_memory_comes_again(broker, tmp_path, monkeypatch):
+    """Overrun: the session is begun anew, and the broker delivers what was not acknowledged."""
+    monkeypatch.setattr(inbox, "MOST_MESSAGES", 50)
+    files = [broker.file(name) for name in ("ca.pem", "district.pem", "district.key")]
+    store = Store(tmp_path / "district.db")
+    task = asyncio.ensure_future(receiver.run(receiver.Options("localhost", broker.port, *files, 0.2), store))
+    try:
+        async with gateway(broker) as client:
+            await say_until_receipted(client)
+            client.pending_calls_threshold = 1_000
+            await asyncio.gather(*(say_values(client, sequence) for sequence in range(1, 601)))
+            while (await receipt(client, 10)).get("telemetry", {}).get("position", 0) < 600:
+                pass
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        store.close()
+
+
+async def say_until_receipted(client):
+    """The district's session stands at the broker once it receipts."""
+    while True:
+        await say_alarm(client, 1)
+        with contextlib.suppress(TimeoutError):
+            return await receipt(client, 0.5)
 
 
 async def test_what_was_sent_while_it_was_away_comes_when_it_is_back(broker, district):
