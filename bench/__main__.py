@@ -18,7 +18,9 @@ NAMES = {
 def main() -> int:
     names = sys.argv[1:] or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:
-        sys.stderr.write(f"no such measurement: {', '.join(unknown)}\n" + "".join(f"  {n:14} {t}\n" for n, t in NAMES.items()))
+        sys.stderr.write(
+            f"no such measurement: {', '.join(unknown)}\n" + "".join(f"  {n:14} {t}\n" for n, t in NAMES.items())
+        )
         return 2
     for name in names:
         sys.stdout.write(f"== {name}: {NAMES[name]}\n")

@@ -36,7 +36,7 @@ def poll() -> Generator[Exchange, Reply, Scan]:
 
 def serve_tcp() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        print(server.getsockname()[1], flush=True)  # noqa: T201 - tells the parent its port
+        print(server.getsockname()[1], flush=True)
         while True:
             connection, _ = server.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,7 +48,7 @@ def serve_pty(baud: int) -> None:
     timing = Timing.of(BusSpec("line", BusKind.SERIAL, baud=baud))
     ours, theirs = os.openpty()
     tty.setraw(theirs)
-    print(os.ttyname(theirs), flush=True)  # noqa: T201 - tells the parent its port
+    print(os.ttyname(theirs), flush=True)
     while True:
         at = time.monotonic() if select.select([ours], [], []) else 0.0
         os.read(ours, 4096)
@@ -106,7 +106,7 @@ def main() -> None:
     spec = BusSpec("tcp", BusKind.TCP, host="127.0.0.1", tcp_port=int(port))
     cpu, _ = asyncio.run(polls_on(spec, POLLS))
     process.kill()
-    print(f"TCP: {1e6 * cpu / POLLS:.0f} us CPU a poll, {1e6 * least:.0f} us for the bare system calls")  # noqa: T201 - the result
+    print(f"TCP: {1e6 * cpu / POLLS:.0f} us CPU a poll, {1e6 * least:.0f} us for the bare system calls")
     for baud, count in ((9600, 100), (115200, 1000)):
         process, path = server("pty", str(baud))
         timing = Timing.of(BusSpec("line", BusKind.SERIAL, baud=baud))
@@ -114,7 +114,7 @@ def main() -> None:
         cpu, took = asyncio.run(polls_on(BusSpec("line", BusKind.SERIAL, port=path, baud=baud), count))
         process.kill()
         use, each = 100 * ideal * count / took, 1e6 * cpu / count
-        print(f"pty {baud}: {use:.1f} % line use, {each:.0f} us CPU a poll, {100 * cpu / took:.1f} % of a core")  # noqa: T201 - the result
+        print(f"pty {baud}: {use:.1f} % line use, {each:.0f} us CPU a poll, {100 * cpu / took:.1f} % of a core")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ async def measure(folder: Path, seconds: float) -> list[float]:
                 "uplinks": [world.uplink()],
             },
         )
-        await world.start("gateway", "-m", "gateway.cli", "run", "site.yaml")
+        await world.watch()
         await asyncio.sleep(3 + seconds)
     finally:
         await world.close()

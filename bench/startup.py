@@ -19,7 +19,9 @@ RUNS = 7
 
 def once(folder: Path) -> float:
     began = time.perf_counter()
-    daemon = subprocess.Popen([sys.executable, "-m", "gateway.cli", "run", "site.yaml"], cwd=folder, env={"PYTHONPATH": str(ROOT)})
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "run", "site.yaml"], cwd=folder, env={"PYTHONPATH": str(ROOT)}
+    )
     try:
         while True:
             try:

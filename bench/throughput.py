@@ -36,7 +36,7 @@ async def measure(folder: Path, devices: int, registers: int, seconds: float) ->
                 "uplinks": [world.uplink()],
             },
         )  # fmt: skip
-        await world.start("gateway", "-m", "gateway.cli", "run", "site.yaml")
+        await world.watch()
         await asyncio.sleep(WARM_UP_S)
         cpu_before, _, _ = world.usage("gateway")
         await asyncio.sleep(seconds)

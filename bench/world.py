@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gateway import pki
 from gateway.demo import broker
 
@@ -34,7 +32,9 @@ class World:
     parts: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     broker: broker.Broker | None = None
 
-    async def start(self, name: str, *command: str, stdin: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
+    async def start(
+        self, name: str, *command: str, stdin: int = asyncio.subprocess.DEVNULL
+    ) -> asyncio.subprocess.Process:
         with (self.folder / f"{name}.log").open("ab") as output:
             part = await asyncio.create_subprocess_exec(
                 sys.executable, *command, cwd=self.folder, stdin=stdin, stdout=output, stderr=output,
@@ -65,7 +65,7 @@ class World:
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+        (self.folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1))  # JSON is YAML
 
     def uplink(self) -> dict[str, Any]:
         assert self.broker is not None  # `open` comes first
@@ -73,6 +73,16 @@ class World:
             "id": "district", "host": "localhost", "port": self.broker.port, "ca": "pki/ca.pem",
             "certificate": "pki/gateway.pem", "key": "pki/gateway.key", "receipts": "district",
         }  # fmt: skip
+
+    async def watch(self) -> None:
+        """Start the gateway on ``site.yaml`` and wait until it answers; says why when it does not."""
+        part = await self.start("gateway", "-m", "gateway.cli", "run", "site.yaml")
+        try:
+            await until((self.folder / "run/control.sock").exists)
+        except TimeoutError:
+            if part.returncode is None:
+                raise
+            raise RuntimeError((self.folder / "gateway.log").read_text()[-2000:]) from None
 
     def usage(self, name: str) -> tuple[float, float, float]:
         """Processor seconds, memory now and memory at its highest (MiB) of a part."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 USAGE = 2
-EX_CONFIG = 78
 
 
 def main() -> None:
@@ -23,16 +21,6 @@ def main() -> None:
     from gateway.commands import app
 
     app(prog_name="gengfu")
-
-
-def control_socket(given: Path | None) -> Path:
-    """The control socket: given, $GENGFU_SOCKET, the installed one, or that of a demo running in this folder."""
-    candidates = [Path("/run/gengfu/control.sock"), Path("demo-run/run/control.sock")]
-    if given:
-        return given
-    if named := os.environ.get("GENGFU_SOCKET"):
-        return Path(named)
-    return next((path for path in candidates if path.exists()), candidates[0])
 
 
 if __name__ == "__main__":

@@ -45,13 +45,13 @@ class _Timex(ctypes.Structure):
 
 
 _STA_UNSYNC = 0x0040
+_adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
 
 
 def kernel_says_synchronised() -> bool:
     """Whether something (NTP, PTP) keeps the wall clock; False where the kernel refuses to say."""
     timex = _Timex()
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc.adjtimex(ctypes.byref(timex)) >= 0 and not timex.status & _STA_UNSYNC
+    return _adjtimex(ctypes.byref(timex)) >= 0 and not timex.status & _STA_UNSYNC
 
 
 def boot_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli import EX_CONFIG, control_socket
 from gateway.control import ask
 from gateway.errors import ConfigError
 
@@ -31,6 +31,7 @@ Socket = Annotated[
     Path | None, typer.Option("--socket", help="Control socket of the running gateway. 运行中网关的控制套接字")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON. 输出 JSON")]
+EX_CONFIG = 78
 COLOURS = {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
 
 
@@ -185,6 +186,16 @@ def read(
         for p in answer["points"]
     ]
     out.print(_table(f"{device}", ("point", "名称", "name", "value", "quality", "age"), rows))
+
+
+def control_socket(given: Path | None) -> Path:
+    """The control socket: given, $GENGFU_SOCKET, the installed one, or that of a demo running in this folder."""
+    candidates = [Path("/run/gengfu/control.sock"), Path("demo-run/run/control.sock")]
+    if given:
+        return given
+    if named := os.environ.get("GENGFU_SOCKET"):
+        return Path(named)
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def value_text(point: dict[str, Any]) -> str:
