@@ -1,9 +1,9 @@
 """One lane of the journal as the event loop sees it: commit, read after a cursor, settle. Nothing here waits for a disk.
 
-The parts: `journal_open` (open, check, create a file), `journal_rows` (rows as sound records) and `journal_file`
-(transactions) run on the lane's own thread (`worker`); `journal_writer` (in flight, told, tried again), `journal_tail` (what
-is in memory) and `settlement` (positions of uplinks) on the loop; `seal` (CRC and hash chain), `ranges` and `retention`
-(what goes when full) are pure.
+The parts. On the lane's own thread (`worker`): `journal_open` (open, check, create a file), `journal_rows` (rows as sound
+records), `journal_file` (transactions). On the loop: `journal_writer` (in flight, told, tried again), `journal_tail` (what is
+in memory), `journal_reader`, `journal_room` (the quota), `settlement` (positions of uplinks). Pure: `seal` (CRC and hash
+chain), `ranges`, `retention` (what goes when full).
 
 Guarantees
 * The order of the records is the order of the calls of `commit`: sequence, CRC and chain are given at once, in memory.
@@ -14,10 +14,10 @@ Guarantees
 * `after` gives records in order and never one that does not match its seal. What cannot be given is counted and told by a
   gap record.
 
-Visible before they are durable are the records of the alarm lane (receipts name the full id, with its run), and all of a
-journal that was begun in memory since its file could not be written at start (no later run goes on with it). Telemetry of
-a journal on a disk is visible when durable: a receipt's position counts sequences, and a later run gives those again that
-this run did not get onto the disk.
+Visible before they are durable are the records of the alarm lane (receipts name the full id, with its run), and those of a
+journal that was begun in memory since its file could not be written at start, as long as it is not on a disk (until then no
+later run can go on with it). Other telemetry is visible when durable: a receipt's position counts sequences, and a later
+run gives those again that this run did not get onto the disk.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
 
 from gateway import retention
 from gateway.clock import Clock
 from gateway.errors import StorageError
 from gateway.journal_file import Drop, Expected, JournalFile, Outcome
 from gateway.journal_open import Birth, Content, Segment
-from gateway.journal_rows import Verdict
+from gateway.journal_open import Opened as Opened
+from gateway.journal_reader import Reader
+from gateway.journal_room import Room
 from gateway.journal_tail import Batch, Tail, Then
-from gateway.journal_writer import Writer, give
+from gateway.journal_writer import Writer
 from gateway.model import Draft, Lane, Record
 from gateway.ranges import Pair, Ranges
 from gateway.seal import ZERO, Scribe, seal
@@ -47,39 +46,13 @@ from gateway.settlement import Settlement
 from gateway.wire import payloads
 from gateway.worker import Worker
 
-T = TypeVar("T")
-
 _GAP = {Lane.ALARM: payloads.EVENT_GAP, Lane.TELEMETRY: payloads.TELEMETRY_GAP}
 _CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}
 """Smaller for alarms, so that none waits long behind a checkpoint."""
-_READ_S = {Lane.ALARM: 1.0, Lane.TELEMETRY: 5.0}
-"""A reader is told that the disk cannot be read rather than left waiting."""
 _OPEN_S = 10.0
 _CLOSE_S = 5.0
-_VERIFY_ROWS = 500
 _UNKNOWN_BASE = 2**50
 """A journal begun without having seen its file counts from beyond whatever that file may hold; below 2^53 (JSON)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What the lane found at its start."""
-
-    journal: str
-    run: str
-    first: int
-    """First sequence of this run."""
-    durable: bool
-    """False: the file cannot be written; the lane works from memory and keeps trying."""
-    why: str
-    set_aside: Path | None
-    """Where a damaged file was moved to."""
-    previous_boot: str
-    """Boot id of the run before; empty when there is none."""
-    checked: bool
-    """quick_check came to its end within its time."""
-    damaged_items: int
-    """Pieces of state or positions that did not match their CRC and were left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +125,9 @@ class Journal:
         self._known = False
         """What is in the file has been seen."""
         self._early = lane is Lane.ALARM
-        self._cursor = 0
-        """Where retention looks next."""
-        self._made_room = False
-        self._stuck_bytes = 0
         self._set_aside: Path | None = None
         self._dropped: Counter[str] = Counter()
         self._watchers: list[Callable[[], None]] = []
-        self._tidying: asyncio.Task[None] | None = None
-        self._hanging: asyncio.Future[Any] | None = None
         self._closing = self._closed = False
 
     @property
@@ -196,11 +163,13 @@ class Journal:
                 why = content.why
                 self._begin_in_memory(content.last)
         self._writer = self._make_writer(self._last)
+        self._reader = Reader(self.lane, self._file, self._writer, self._account, self._early)
+        self._room = Room(self, self.lane, self._file, self._writer, self._quota_bytes, _GAP[self.lane])
         opened = self._opened(content, why)
         if why:
             self._writer.begin_failing(why)
             if self._last:
-                self._tell_gap((1, self._last), 0, "begun in memory")
+                self._commit_gap((1, self._last), 0, "begun in memory")
         if content and content.damaged_end:
             self._account([content.damaged_end], "corrupt")
         return opened
@@ -245,8 +214,7 @@ class Journal:
     async def close(self) -> None:
         """Commit what waits and close the file, within 5 s; what a failing disk does not take is lost."""
         self._closing = True
-        if self._tidying:
-            self._tidying.cancel()
+        self._room.stop()
         with suppress(StorageError, TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await self._writer.drain()
@@ -301,13 +269,13 @@ class Journal:
         if len(self._missing):
             missing, self._missing = self._missing, Ranges()
             self._account(missing.pairs(), "memory")
-        if self._tidying is None and not self._closing and self._excess_bytes():
-            self._tidying = asyncio.get_running_loop().create_task(self._tidy())
-            self._tidying.add_done_callback(self._tidied)
+        if not self._closing:
+            self._room.make()
 
     def _reopened(self, content: Content, hole: Pair | None) -> None:
         """The file was opened again: the same one, one that could not be seen before, or a new one for a lost one."""
         self._segments = content.segments
+        self._reader.early = self.lane is Lane.ALARM
         self._set_aside = content.set_aside or self._set_aside
         if not self._known:
             self._known = True
@@ -323,11 +291,13 @@ class Journal:
             self._account([hole], "lost")
         self.settlement.touch()
 
-    def _forget(self, pairs: Iterable[Pair]) -> None:
+    def _forget(self, pairs: Iterable[Pair]) -> int:
+        """They are gone from the file; how many."""
         gone = Ranges(pairs)
         for first, last in gone.pairs():
             self._gone.add(first, last)
         self._writer.tail.forget(gone)
+        return sum(last - first + 1 for first, last in gone.pairs())
 
     def lost(self, records: list[Record]) -> None:
         for record in records:
@@ -342,18 +312,27 @@ class Journal:
                 count = part[1] - part[0] + 1
                 self._dropped[reason] += count
                 self._void([part])
-                self._tell_gap(part, count, reason, Drop(gone=(part,)))
+                self._commit_gap(part, count, reason, Drop(gone=(part,)))
 
     def _void(self, pairs: Iterable[Pair]) -> None:
         for first, last in pairs:
             self._gone.add(first, last)
             self.settlement.void([(first, last)])
 
-    def _tell_gap(
+    def _commit_gap(
         self, pair: Pair, dropped: int, reason: str, drop: Drop | None = None, then: Then | None = None
     ) -> None:
         body = payloads.gap(*pair, dropped, reason)
         self._commit([Draft(_GAP[self.lane], self._clock.monotonic(), body)], {}, then, drop)
+
+    def tell_gap(self, pair: Pair, dropped: int, reason: str, drop: Drop | None, then: Then | None) -> None:
+        """`Room` drops these with it."""
+        self._dropped[reason.partition(" ")[0]] += dropped
+        self._commit_gap(pair, dropped, reason, drop, then)
+
+    def dropped(self, reason: str, pairs: Iterable[Pair]) -> None:
+        """`Room` deleted these."""
+        self._dropped[reason] += self._forget(pairs)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -363,62 +342,18 @@ class Journal:
         Raises StorageError when the disk cannot be read. In the alarm lane newer records that are in memory are given
         instead, if there are any; `unsettled` gives the skipped ones when the disk is back.
         """
-        tail = self._writer.tail
-        while sequence < tail.floor:
-            try:
-                page = await self._read(partial(self._file.read, sequence, limit, limit_bytes))
-            except StorageError:
-                newer = self._in_memory(sequence)
-                if self.lane is Lane.ALARM and newer:
-                    return _cut(newer, limit, limit_bytes)
-                raise
-            self._account(page.broken, "corrupt")
-            if page.records:
-                return page.records
-            sequence = page.cursor
-            if page.end:
-                break
-        return _cut(self._in_memory(sequence), limit, limit_bytes)
+        return await self._reader.after(sequence, limit, limit_bytes)
 
     async def unsettled(self, uplink: str, limit: int = 500) -> list[Record]:
         """The oldest visible records that `uplink` has not settled; raises StorageError as `after` does."""
-        settled = self._enter(uplink)
-        floor = self._writer.tail.floor
-        pairs = tuple(islice(settled.missing(1, floor), limit))
-        stored: list[Record] = []
-        newer = [record for record in self._in_memory(floor) if record.sequence not in settled]
-        if pairs:
-            try:
-                stored = await self._read(partial(self._file.listing, pairs, limit))
-            except StorageError:
-                if self.lane is not Lane.ALARM or not newer:
-                    raise
-        return (stored + newer)[:limit]
-
-    def _in_memory(self, after: int) -> list[Record]:
-        return self._writer.tail.memory(after, early=self._early)
-
-    async def _read(self, question: Callable[[], T]) -> T:
-        """The thread's answer within `_READ_S`; while an earlier question hangs, the answer is known."""
-        if self._hanging and not self._hanging.done():
-            raise StorageError("the disk does not answer")
-        answer = self._writer.ask(question)
-        done, _ = await asyncio.wait([answer], timeout=_READ_S[self.lane])
-        if not done:
-            self._hanging = answer
-            raise StorageError("the disk does not answer")
-        return answer.result()
+        return await self._reader.unsettled(self._enter(uplink), limit)
 
     async def verify(self, after: int = 0) -> int | None:
         """The first broken sequence beyond `after`: not as sealed, not linked, or missing unaccounted; None if all is sound.
 
         Looks at what is on the disk, in steps, so that commits go on meanwhile.
         """
-        verdict = Verdict(None, after, None, end=False)
-        while not verdict.end:
-            question = partial(self._file.verify, verdict.cursor, verdict.before, _VERIFY_ROWS)
-            verdict = await self._writer.ask(question)
-        return verdict.broken
+        return await self._reader.verify(after)
 
     def on_visible(self, callback: Callable[[], None]) -> None:
         """`callback` is called on the loop whenever `after` may give more."""
@@ -464,7 +399,7 @@ class Journal:
         )
 
     def _settled(self) -> None:
-        self._stuck_bytes = 0
+        self._room.look_again()
         if self.settlement.dirty:
             self._writer.settle_soon()
 
@@ -479,54 +414,6 @@ class Journal:
         settled = self._enter(uplink)
         pairs = settled.missing(1, self._last)
         return sum(last - first + 1 - self._gone.count(first, last) for first, last in pairs)
-
-    # -- retention -----------------------------------------------------------------------------------------------
-
-    def _excess_bytes(self) -> int:
-        used = self._writer.used_bytes
-        if used <= self._stuck_bytes + self._quota_bytes // 64:
-            return 0
-        return retention.excess_bytes(used, self._quota_bytes)
-
-    async def _tidy(self) -> None:
-        """Make room, chunk by chunk; commits go between."""
-        with suppress(StorageError):  # the next commit shows whether the disk works, and comes back here
-            while excess := self._excess_bytes():
-                settled = tuple(self.settlement.by_all().within(1, self._writer.tail.durable))
-                going, self._writer.used_bytes = await self._writer.ask(partial(self._file.prune, settled, excess))
-                self._dropped["settled"] += len(going)
-                self._forget((one, one) for one in going)
-                if not going and not await self._give_way(excess):
-                    break
-
-    async def _give_way(self, excess: int) -> bool:
-        """Drop some of the unsettled, with the record that tells it; whether it is worth trying on."""
-        unsettled = tuple(self.settlement.by_all().missing(self._cursor + 1, self._writer.tail.durable))
-        question = partial(self._file.decide, unsettled, excess, _GAP[self.lane])
-        decision = await self._writer.ask(question)
-        self._cursor = decision.cursor
-        if not decision.drop:
-            if not decision.cursor and not self._made_room:
-                self._stuck_bytes = self._writer.used_bytes
-                return False
-            self._made_room = self._made_room and decision.cursor > 0
-            return True
-        self._made_room = True
-        first, last, count = decision.drop[0], decision.drop[-1], len(decision.drop)
-        gone = Ranges((one, one) for one in decision.drop).pairs()
-        reason = "quota"
-        if self.lane is Lane.ALARM:
-            reason = f"repeats of {decision.subject}"
-            self.settlement.void(gone)
-        self._dropped[reason.partition(" ")[0]] += count
-        told: asyncio.Future[StorageError | None] = asyncio.get_running_loop().create_future()
-        self._tell_gap((first, last), count, reason, Drop(decision.drop, gone), lambda _, error: give(told, error))
-        return await told is None
-
-    def _tidied(self, task: asyncio.Task[None]) -> None:
-        self._tidying = None
-        if not task.cancelled():
-            task.result()  # a bug shows in the loop's handler
 
     def counters(self) -> Counters:
         writer = self._writer
@@ -560,12 +447,3 @@ class Journal:
 
 def _inside(pair: Pair, number: int) -> bool:
     return pair[0] <= number <= pair[1]
-
-
-def _cut(records: list[Record], limit: int, limit_bytes: int) -> list[Record]:
-    size = 0
-    for index, record in enumerate(records[:limit]):
-        size += len(record.body)
-        if index and size > limit_bytes:
-            return records[:index]
-    return records[:limit]

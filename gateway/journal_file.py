@@ -23,12 +23,11 @@ import apsw
 
 from gateway import journal_open, retention
 from gateway.errors import StorageError
-from gateway.journal_open import Birth, Content, Damaged, Item, Segment, as_json, put, transaction
+from gateway.journal_open import DAMAGE, Birth, Content, Damaged, Item, Segment, as_json, put, transaction
 from gateway.journal_rows import INSERT, Page, Rows, Verdict, as_row
 from gateway.model import Lane, Record
 from gateway.ranges import Pair, Ranges
 
-_DAMAGE = (apsw.CorruptError, apsw.NotADBError, Damaged)
 _GONE_RANGES = 5_000
 """Beyond this the oldest ranges of what is gone are joined, and a loss inside them is no longer seen."""
 _LOOK_BACK = 1_000
@@ -114,7 +113,7 @@ class JournalFile:
         with _storage_errors():
             try:
                 content = self._open()
-            except _DAMAGE:
+            except DAMAGE:
                 self._set_aside()
                 content = self._open()
             self._suspect = not content.writable
@@ -125,7 +124,7 @@ class JournalFile:
         with _storage_errors():
             try:
                 return self._write(work, expected)
-            except _DAMAGE:
+            except DAMAGE:
                 self._set_aside()
                 raise
             except apsw.FullError:

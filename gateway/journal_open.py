@@ -57,6 +57,10 @@ class Damaged(Exception):
     """The file is not what it should be. Reaction: `JournalFile` sets it aside and makes a new one."""
 
 
+DAMAGE = (Damaged, apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError, apsw.MismatchError)
+"""What tells that the file is damaged, not the disk: a flipped letter of the schema is an SQL error, too."""
+
+
 class Birth(NamedTuple):
     """What a new file is made with."""
 
@@ -92,6 +96,27 @@ class Content:
     damaged_end: Pair | None = None
     """Rows behind the last sound one that could not be trusted; they are taken out."""
     set_aside: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the lane found at its start."""
+
+    journal: str
+    run: str
+    first: int
+    """First sequence of this run."""
+    durable: bool
+    """False: the file cannot be written; the lane works from memory and keeps trying."""
+    why: str
+    set_aside: Path | None
+    """Where a damaged file was moved to."""
+    previous_boot: str
+    """Boot id of the run before; empty when there is none."""
+    checked: bool
+    """quick_check came to its end within its time."""
+    damaged_items: int
+    """Pieces of state or positions that did not match their CRC and were left out."""
 
 
 @contextmanager
@@ -281,7 +306,7 @@ def _prove(db: apsw.Connection, own: dict[str, bytes], birth: Birth) -> str:
             for key, value in {**own, "boot": birth.boot.encode()}.items():
                 put(db, ("own", key), value)
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except (apsw.CorruptError, apsw.NotADBError):
+    except DAMAGE:
         raise
     except apsw.Error as error:
         return str(error)
