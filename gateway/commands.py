@@ -48,27 +48,32 @@ def check(
     site: Annotated[Path, typer.Argument(help="Site file. 站点文件")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a site file: every mistake at once, or what the site will do. 检查站点文件"""
+    """Check a site file: every mistake at once, and what the site will do. 检查站点文件"""
     from gateway import check as checking
+    from gateway import config
 
+    report, mistakes = None, []
     try:
-        report = checking.check(site)
+        loaded = config.load(site)
     except ConfigError as error:
-        if as_json:
-            rows = [{"file": m.file, "line": m.line, "path": m.path, "en": m.en, "zh": m.zh} for m in error.mistakes]
-            print(json.dumps({"ok": False, "mistakes": rows}, ensure_ascii=False, indent=1))  # noqa: T201 - the output
-        else:
-            for mistake in error.mistakes:
-                err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
-            err.print(
-                f"{len(error.mistakes)} mistake(s); nothing was changed. 共 {len(error.mistakes)} 处错误，未作任何更改。"
-            )
-        raise typer.Exit(EX_CONFIG) from None
+        mistakes = error.mistakes
+    else:
+        report, mistakes = checking.report(loaded), config.uplink_mistakes(loaded)
     if as_json:
-        print(json.dumps(report.to_json(), ensure_ascii=False, indent=1))  # noqa: T201 - the output
-        return
-    for table in report.tables():
-        out.print(_table(table.title, table.columns, table.rows))
+        told = [{"file": m.file, "line": m.line, "path": m.path, "en": m.en, "zh": m.zh} for m in mistakes]
+        answer = {"ok": not mistakes, "mistakes": told, "site": report and report.to_json()}
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1) + "\n")
+    else:
+        for table in report.tables() if report else ():
+            out.print(_table(table.title, table.columns, table.rows))
+        for mistake in mistakes:
+            err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
+        if mistakes:
+            err.print(f"{len(mistakes)} mistake(s); nothing was changed. 共 {len(mistakes)} 处错误，未作任何更改。")
+        else:
+            out.print("no mistakes 无错误")
+    if mistakes:
+        raise typer.Exit(EX_CONFIG)
 
 
 @app.command()
@@ -226,8 +231,8 @@ def _quality(label: str) -> str:
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")  # an id is copied, so it stays whole
     for row in rows:
         table.add_row(*row)
     return table

@@ -21,7 +21,7 @@ class Screen:
     """Shows the gateway's own answers; computes nothing."""
 
     def __init__(self, *, live: bool) -> None:
-        self._console = Console(record=live, width=None if live else 120)
+        self._console = Console(width=None if live else 120)
         self._live = Live(console=self._console, auto_refresh=False, transient=False) if live else None
         if self._live:
             self._live.start()
@@ -36,18 +36,18 @@ class Screen:
 
     def show(self, status: dict[str, Any] | None, points: dict[str, Any] | None, events: list[dict[str, Any]]) -> None:
         """One look at everything. `status` is None while the gateway does not answer."""
-        if self._live is None:
-            for event in events[self._told :]:
-                self._line(event["what"])
-            self._told = len(events)
-            return
         parts: list[Any] = [_head(status), _events(events)]
         if status and points:
             parts += [_devices(status, points["points"]), alarm_table(status["alarms"])]
             self._last = Group(*parts)
-        elif self._last is not None:
+        else:
             parts.append(Text("the gateway does not answer 网关无应答", style="bold red"))
-        self._live.update(Group(*parts), refresh=True)
+        if self._live:
+            self._live.update(Group(*parts), refresh=True)
+            return
+        for event in events[self._told :]:
+            self._line(event["what"])
+        self._told = len(events)
 
     def summary(self, result: dict[str, Any], folder: Path) -> None:
         """The report in words: what came, what was lost, how fast."""
