@@ -118,7 +118,7 @@ class Outbox:
         now = self._clock.monotonic()
         oldest = next(iter(self.in_flight.values()), None)
         if oldest and now - oldest.at >= self._puback_s:
-            raise LinkError(f"no acknowledgement for {self._puback_s:.0f} s")
+            raise LinkError(f"no acknowledgement for {self._puback_s:g} s")
         if (stalls_at := self._telemetry.stalls_at()) is not None and now >= stalls_at:
             self.counters["telemetry_started_again"] += 1
             self._again(now)

@@ -24,8 +24,12 @@ class LoopClock:
 
     boot = "b" * 32
 
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+
     def monotonic(self):
-        return asyncio.get_running_loop().time()
+        """Also asked by the journal's thread."""
+        return self.loop.time()
 
     def wall(self):
         return 1.79e9 + self.monotonic()
@@ -34,7 +38,7 @@ class LoopClock:
         return True
 
     def call_at(self, at, callback):
-        return asyncio.get_running_loop().call_at(at, callback)
+        return self.loop.call_at(at, callback)
 
     async def sleep_until(self, at):
         await asyncio.sleep(max(0.0, at - self.monotonic()))
@@ -169,12 +173,13 @@ class ScriptedSession:
 class Bench:
     """A gateway's journal with one uplink; `async with` runs it."""
 
-    def __init__(self, directory, broker, *, spec=SPEC, random=lambda: 0.5, fresh=True, **options):
+    def __init__(self, directory, broker, *, spec=SPEC, random=lambda: 0.5, worker=InlineWorker, **options):
+        """`broker`: anything with a `connect`, which is the seam."""
         self.clock, self.broker, self.stages = LoopClock(), broker, []
         digits = iter(range(1, 1000))
         self.lanes = {
             lane: Journal(
-                lane, directory / f"{lane}.sqlite", "demo-01", self.clock, InlineWorker(), 64 * 2**20,
+                lane, directory / f"{lane}.sqlite", "demo-01", self.clock, worker(), 64 * 2**20,
                 lambda n: f"{next(digits):0{2 * n}x}",
             )
             for lane in Lane
