@@ -102,7 +102,7 @@ def pki_init(
 
     try:
         made = authority.init(directory, gateway=gateway, force=force)
-    except FileExistsError as error:
+    except (FileExistsError, ConfigError) as error:
         err.print(str(error), markup=False)
         raise typer.Exit(1) from None
     out.print(made, markup=False)

@@ -26,6 +26,7 @@ import yaml
 from gateway import pki
 from gateway.control import ask
 from gateway.demo import broker, report, screen
+from gateway.errors import ConfigError
 
 SOURCE = Path(__file__).resolve().parents[2] / "examples" / "demo"
 MARK = ".gengfu-demo"
@@ -47,6 +48,7 @@ class Compound:
     parts: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     usage: dict[str, float] = field(default_factory=dict)
+    tls_version: str = ""
     link_port: int = 0
     broker: broker.Broker | None = None
 
@@ -87,8 +89,9 @@ class Compound:
         if part is None or part.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            part.send_signal(signal.SIGCONT)
             part.send_signal(how)
+            if how is not signal.SIGKILL:  # a stopped process hears nothing else; and a killed one must not wake first
+                part.send_signal(signal.SIGCONT)
         try:
             await asyncio.wait_for(part.wait(), 6)
         except TimeoutError:
@@ -105,6 +108,14 @@ class Compound:
         except (OSError, ValueError):
             return None
         return answer if answer["ok"] else None
+
+    def look(self) -> dict[str, Any] | None:
+        """The gateway's status; the TLS version of its connection is noted."""
+        status = self.ask("status")
+        for name, part in (status or {"parts": {}})["parts"].items():
+            if name.startswith("uplink") and part.get("tls"):
+                self.tls_version = part["tls"]
+        return status
 
     def look_at_gateway(self) -> None:
         """Note memory and processor time of the running gateway; the last look before each end counts."""
@@ -124,7 +135,10 @@ async def build(compound: Compound) -> None:
     """Start every part, from the broker to the gateway, until all of them are well."""
     folder = compound.folder
     pki.init(folder / "pki", force=True)
-    compound.broker = await broker.start(folder / "broker", folder / "pki")
+    try:
+        compound.broker = await broker.start(folder / "broker", folder / "pki")
+    except ConfigError as error:
+        raise Broken(str(error)) from error
     compound.note(f"broker 消息服务器: {compound.broker.variant.value}")
     await start_link(compound)
     await compound.start(
@@ -247,7 +261,7 @@ async def play(folder: Path, seconds: float | None, watch: screen.Screen) -> dic
             ends = t0 + story_end(compound)
             while seconds is None or time.time() < ends or time.monotonic() - began < seconds - SETTLE_S:
                 compound.look_at_gateway()
-                watch.show(compound.ask("status"), compound.ask("points"), compound.events)
+                watch.show(compound.look(), compound.ask("points"), compound.events)
                 await asyncio.sleep(0.5)
             await story
         finally:
@@ -256,7 +270,10 @@ async def play(folder: Path, seconds: float | None, watch: screen.Screen) -> dic
         interrupted = True
     finally:
         await end(compound, watch)
+    variant = compound.broker.variant.value if compound.broker else ""
     result = report.compute(folder, compound.events, compound.usage)
+    result["tls_version"] = compound.tls_version
+    result["client_certificate"] = report.client_certificate(folder, variant)
     result["interrupted"] = interrupted
     return result
 
