@@ -2,7 +2,7 @@
 
 The parts. On the lane's own thread (`worker`): `journal_open` (open, check, create a file), `journal_rows` (rows as sound
 records), `journal_file` (transactions). On the loop: `journal_writer` (in flight, told, tried again), `journal_tail` (what is
-in memory), `journal_reader`, `journal_room` (the quota), `settlement` (positions of uplinks). Pure: `seal` (CRC and hash
+in memory), `journal_book` (numbers), `journal_reader`, `journal_room` (the quota), `settlement` (positions of uplinks). Pure: `seal` (CRC and hash
 chain), `ranges`, `retention` (what goes when full).
 
 Guarantees
@@ -26,22 +26,22 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import retention
 from gateway.clock import Clock
 from gateway.errors import StorageError
+from gateway.journal_book import Book
 from gateway.journal_file import Drop, Expected, JournalFile, Outcome
-from gateway.journal_open import Birth, Content, Segment
-from gateway.journal_open import Opened as Opened
+from gateway.journal_open import Birth, Content
 from gateway.journal_reader import Reader
 from gateway.journal_room import Room
 from gateway.journal_tail import Batch, Tail, Then
+from gateway.journal_words import Counters as Counters
+from gateway.journal_words import Opened as Opened
 from gateway.journal_writer import Writer
 from gateway.model import Draft, Lane, Record
 from gateway.ranges import Pair, Ranges
-from gateway.seal import ZERO, Scribe, seal
 from gateway.settlement import Settlement
 from gateway.wire import payloads
 from gateway.worker import Worker
@@ -51,32 +51,6 @@ _CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}
 """Smaller for alarms, so that none waits long behind a checkpoint."""
 _OPEN_S = 10.0
 _CLOSE_S = 5.0
-_UNKNOWN_BASE = 2**50
-"""A journal begun without having seen its file counts from beyond whatever that file may hold; below 2^53 (JSON)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    committed: int
-    """Records that reached the disk in this run."""
-    transactions: int
-    announced: int
-    """Commits told before they were durable."""
-    failures: int
-    dropped: Mapping[str, int]
-    """By reason: settled, quota, repeats, memory, corrupt, lost."""
-    waiting: int
-    """Commits that are not on the disk yet."""
-    waiting_bytes: int
-    durable: int
-    last: int
-    used_bytes: int
-    quota_bytes: int
-    nearly_full: bool
-    """Unsettled records fill 80 % of the quota."""
-    failing_since: float | None
-    why: str
-    set_aside: Path | None
 
 
 class Journal:
@@ -104,27 +78,23 @@ class Journal:
         self._quota_bytes = quota_bytes
         self._overdue_s = overdue_s
         self._tail_bytes = tail_bytes
-        self._birth = Birth(gateway, lane.value, random_hex(4), clock.boot)
-        self._scribe = Scribe(gateway, lane, self._birth.journal, random_hex(4), clock.boot)
+        birth = Birth(gateway, lane.value, random_hex(4), clock.boot)
+        self._book = Book(birth, random_hex(4), clock)
         self._file = JournalFile(
             path,
-            self._birth,
+            birth,
             lambda: random_hex(4),
             clock.monotonic,
             check_s=check_s,
             checkpoint_pages=_CHECKPOINT_PAGES[lane],
         )
-        self._segments: list[Segment] = []
         self._state: dict[str, bytes] = {}
         self._gone = Ranges()
         self._missing = Ranges()
         """Dropped from the tail; told when the disk works again."""
-        self._last = 0
         self._oldest = 1
-        self._digest = ZERO
         self._known = False
         """What is in the file has been seen."""
-        self._early = lane is Lane.ALARM
         self._set_aside: Path | None = None
         self._dropped: Counter[str] = Counter()
         self._watchers: list[Callable[[], None]] = []
@@ -133,16 +103,16 @@ class Journal:
     @property
     def journal(self) -> str:
         """Id of the journal that new records belong to."""
-        return self._scribe.journal
+        return self._book.journal
 
     @property
     def journals(self) -> tuple[str, ...]:
         """Ids of all journals in this lane; receipts may name any of them."""
-        return tuple(journal for _, journal in self._segments)
+        return tuple(journal for _, journal in self._book.segments)
 
     @property
     def run(self) -> str:
-        return self._scribe.run
+        return self._book.run
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
@@ -156,20 +126,23 @@ class Journal:
                 content = await self._writer.ask(self._file.open)
         except (StorageError, TimeoutError) as error:
             why = str(error) or "the disk does not answer"
-            self._begin_in_memory(_UNKNOWN_BASE + (int(self._clock.wall()) << 18))
+            self._book.begin_unseen()
+            self._oldest = self._book.last + 1
         else:
             self._take_over(content)
             if not content.writable:
                 why = content.why
-                self._begin_in_memory(content.last)
-        self._writer = self._make_writer(self._last)
-        self._reader = Reader(self.lane, self._file, self._writer, self._account, self._early)
+                self._book.begin_behind()
+        self.settlement.segments = self._book.segments
+        self._writer = self._make_writer(self._book.last)
+        early = bool(why) or self.lane is Lane.ALARM
+        self._reader = Reader(self.lane, self._file, self._writer, self._account, early)
         self._room = Room(self, self.lane, self._file, self._writer, self._quota_bytes, _GAP[self.lane])
         opened = self._opened(content, why)
         if why:
             self._writer.begin_failing(why)
-            if self._last:
-                self._commit_gap((1, self._last), 0, "begun in memory")
+            if self._book.last:
+                self._commit_gap((1, self._book.last), 0, "begun in memory")
         if content and content.damaged_end:
             self._account([content.damaged_end], "corrupt")
         return opened
@@ -180,29 +153,18 @@ class Journal:
 
     def _take_over(self, content: Content) -> None:
         self._known = True
-        self._segments = content.segments
-        self._scribe = self._scribe._replace(journal=content.segments[-1][1])
-        self.settlement = Settlement(content.uplinks, self._segments)
+        self._book.go_on(content)
+        self.settlement = Settlement(content.uplinks, content.segments)
         self._state = content.state
         self._gone = content.gone.copy()
-        self._last = content.last
         self._oldest = content.first or content.last + 1
-        self._digest = content.last_digest or ZERO
         self._set_aside = content.set_aside
-
-    def _begin_in_memory(self, base: int) -> None:
-        """A journal of its own: its name was never on the disk, so no later run can give its numbers again."""
-        self._scribe = self._scribe._replace(journal=self._birth.journal)
-        self._segments = [*(segment for segment in self._segments if segment[0] <= base), (base + 1, self.journal)]
-        self._oldest = self._oldest if self._known else base + 1
-        self._last, self._digest, self._early = base, ZERO, True
-        self.settlement.segments = self._segments
 
     def _opened(self, content: Content | None, why: str) -> Opened:
         return Opened(
             journal=self.journal,
             run=self.run,
-            first=self._last + 1,
+            first=self._book.last + 1,
             durable=not why,
             why=why,
             set_aside=self._set_aside,
@@ -236,20 +198,15 @@ class Journal:
     def _commit(
         self, drafts: Sequence[Draft], state: Mapping[str, bytes | None], then: Then | None, drop: Drop | None
     ) -> list[Record]:
-        now, wall, trusted = self._clock.monotonic(), self._clock.wall(), self._clock.trusted()
-        records: list[Record] = []
-        digest = self._digest
-        for sequence, draft in enumerate(drafts, self._last + 1):
-            records.append(seal(self._scribe, draft, sequence, wall - now + draft.at, trusted, digest))
-            digest = records[-1].digest
-        self._last, self._digest = self._last + len(records), digest
+        records = self._book.enter(drafts)
         for key, value in state.items():
             if value is None:
                 self._state.pop(key, None)
             else:
                 self._state[key] = value
         items = {("state", key): value for key, value in state.items()}
-        self._writer.push(Batch(list(records), items, then, now, drop, told=not (records or then)))
+        at = self._clock.monotonic()
+        self._writer.push(Batch(list(records), items, then, at, drop, told=not (records or then)))
         return records
 
     def state(self) -> dict[str, bytes]:
@@ -258,7 +215,7 @@ class Journal:
 
     def expected(self, durable: int, *, with_state: bool) -> Expected:
         state = {("state", key): value for key, value in self._state.items()} if with_state else None
-        return Expected(self.run, durable, tuple(self._segments), state, anew=not self._known)
+        return Expected(self.run, durable, tuple(self._book.segments), state, anew=not self._known)
 
     def landed(self, batches: list[Batch], outcome: Outcome) -> None:
         for batch in batches:
@@ -274,7 +231,7 @@ class Journal:
 
     def _reopened(self, content: Content, hole: Pair | None) -> None:
         """The file was opened again: the same one, one that could not be seen before, or a new one for a lost one."""
-        self._segments = content.segments
+        self._book.segments = self.settlement.segments = content.segments
         self._reader.early = self.lane is Lane.ALARM
         self._set_aside = content.set_aside or self._set_aside
         if not self._known:
@@ -283,11 +240,10 @@ class Journal:
             self._gone = content.gone.copy()
             self._oldest = content.first or self._oldest
             beyond = hole[1] if hole else content.last
-            self.settlement.merge(content.uplinks, self._segments, beyond, self._oldest)
+            self.settlement.merge(content.uplinks, beyond, self._oldest)
             if hole:
                 self._void([hole])
         elif hole:
-            self.settlement.segments = self._segments
             self._account([hole], "lost")
         self.settlement.touch()
 
@@ -306,18 +262,18 @@ class Journal:
     # -- gaps ----------------------------------------------------------------------------------------------------
 
     def _account(self, pairs: Iterable[Pair], reason: str) -> None:
-        """Records that can never be given: count them, tell them, miss them no more."""
-        for pair in pairs:
-            for part in tuple(self._gone.missing(*pair)):
-                count = part[1] - part[0] + 1
-                self._dropped[reason] += count
-                self._void([part])
-                self._commit_gap(part, count, reason, Drop(gone=(part,)))
+        """Records that can never be given: count them, tell them in one gap record, miss them no more."""
+        parts = tuple(part for pair in pairs for part in self._gone.missing(*pair))
+        if parts:
+            count = sum(last - first + 1 for first, last in parts)
+            self._dropped[reason] += count
+            self._void(parts)
+            self._commit_gap((parts[0][0], parts[-1][1]), count, reason, Drop(gone=parts))
 
-    def _void(self, pairs: Iterable[Pair]) -> None:
+    def _void(self, pairs: Sequence[Pair]) -> None:
         for first, last in pairs:
             self._gone.add(first, last)
-            self.settlement.void([(first, last)])
+        self.settlement.void(pairs)
 
     def _commit_gap(
         self, pair: Pair, dropped: int, reason: str, drop: Drop | None = None, then: Then | None = None
@@ -375,18 +331,18 @@ class Journal:
     def settle(self, uplink: str, sequences: Iterable[int]) -> None:
         """One by one, in any order. Compare ids before: a sequence of an earlier run may be another record."""
         self._enter(uplink)
-        self.settlement.settle(uplink, sequences, self._last)
+        self.settlement.settle(uplink, sequences, self._book.last)
         self._settled()
 
     def settle_to(self, uplink: str, sequence: int) -> None:
         """All of that sequence's journal up to it."""
         self._enter(uplink)
-        self.settlement.settle_to(uplink, sequence, self._last)
+        self.settlement.settle_to(uplink, sequence, self._book.last)
         self._settled()
 
     def _enter(self, uplink: str) -> Ranges:
-        first, _ = next(self._gone.missing(self._oldest, self._last + 1))
-        begins = [begin - 1 for begin, _ in self._segments[1:]]
+        first, _ = next(self._gone.missing(self._oldest, self._book.last + 1))
+        begins = [begin - 1 for begin, _ in self._book.segments[1:]]
         return self.settlement.enter(
             uplink,
             first,
@@ -412,7 +368,7 @@ class Journal:
     def backlog(self, uplink: str) -> int:
         """How many records `uplink` has not settled."""
         settled = self._enter(uplink)
-        pairs = settled.missing(1, self._last)
+        pairs = settled.missing(1, self._book.last)
         return sum(last - first + 1 - self._gone.count(first, last) for first, last in pairs)
 
     def counters(self) -> Counters:
@@ -426,7 +382,7 @@ class Journal:
             waiting=len(writer.tail.waiting),
             waiting_bytes=writer.tail.bytes,
             durable=writer.tail.durable,
-            last=self._last,
+            last=self._book.last,
             used_bytes=writer.used_bytes,
             quota_bytes=self._quota_bytes,
             nearly_full=retention.nearly_full(writer.used_bytes, self._unsettled_share(), self._quota_bytes),

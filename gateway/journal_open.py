@@ -98,27 +98,6 @@ class Content:
     set_aside: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What the lane found at its start."""
-
-    journal: str
-    run: str
-    first: int
-    """First sequence of this run."""
-    durable: bool
-    """False: the file cannot be written; the lane works from memory and keeps trying."""
-    why: str
-    set_aside: Path | None
-    """Where a damaged file was moved to."""
-    previous_boot: str
-    """Boot id of the run before; empty when there is none."""
-    checked: bool
-    """quick_check came to its end within its time."""
-    damaged_items: int
-    """Pieces of state or positions that did not match their CRC and were left out."""
-
-
 @contextmanager
 def transaction(db: apsw.Connection) -> Iterator[None]:
     """All of it or nothing; after the block it is on the disk (synchronous=FULL)."""

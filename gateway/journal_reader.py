@@ -49,7 +49,8 @@ class Reader:
                 if self._lane is Lane.ALARM and newer:
                     return _cut(newer, limit, limit_bytes)
                 raise
-            self._account(page.broken, "corrupt")
+            for pair in page.broken:
+                self._account([pair], "corrupt")
             if page.records:
                 return page.records
             sequence = page.cursor

@@ -86,9 +86,8 @@ class Settlement:
         """What `take` gave did not reach the disk."""
         self._dirty.update(name for space, name in items if space == "uplink")
 
-    def merge(self, there: dict[str, Ranges], segments: list[Segment], beyond: int, oldest: int) -> None:
+    def merge(self, there: dict[str, Ranges], beyond: int, oldest: int) -> None:
         """A file that could not be read until now came back: what it knows, and of ours what lies `beyond` it."""
-        self.segments = segments
         for name, ours in self._uplinks.items():
             known = there.get(name) or Ranges([(0, oldest - 1)])
             for first, last in ours.pairs():

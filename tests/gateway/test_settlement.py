@@ -77,7 +77,7 @@ def test_a_file_that_comes_back_keeps_its_positions():
     settlement.enter("a", 1001)
     settlement.enter("new", 1001)
     settlement.settle_to("a", 1003, last=1005)
-    settlement.merge({"a": Ranges([(0, 7)]), "other": Ranges([(0, 2)])}, [(1, "j"), (1001, "m")], 1000, oldest=5)
+    settlement.merge({"a": Ranges([(0, 7)]), "other": Ranges([(0, 2)])}, 1000, oldest=5)
     assert settlement.enter("a", 1).pairs() == ((0, 7), (1001, 1003))
     assert settlement.enter("new", 1).pairs() == ((0, 4),)
     assert settlement.enter("other", 1).head() == 2
