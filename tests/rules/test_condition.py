@@ -7,7 +7,7 @@ import pytest
 from gateway.model import Scan
 from rules import spec
 from rules.condition import Points, build
-from rules.truth import FALSE, NOW, SURE, TRUE, UNKNOWN
+from rules.truth import FALSE, FALSE_UNCERTAIN, NOW, SURE, TRUE, TRUE_UNCERTAIN, UNKNOWN
 
 POINTS = Points({("d", 0): ("d/x", "d/y"), ("d", 1): ("d/z",), ("e", 0): ("e/x",)})
 GOOD = spec.Above("d/x", 1)
@@ -158,3 +158,53 @@ def test_a_silence_that_is_none_is_refused():
     condition = build(spec.Stale("d/x", 7), POINTS, 0.0)
     with pytest.raises(ValueError, match="no silence"):
         condition.timed[0].remember(1, 0.0, 0.0)
+
+
+def test_what_a_restart_finds_too_old_is_forgotten():
+    condition = build(spec.KOfN(1, (GOOD,), 60), POINTS, 0.0)
+    condition.timed[0].remember([[40.0, 40.0]], 0.0, 100.0)
+    assert condition.timed[0].remembered() is None
+
+
+def test_a_part_that_stays_uncertain_is_noted_no_more_often():
+    """One note a quarter of the window is all that a restart needs."""
+    condition = build(spec.KOfN(1, (GOOD,), 60), POINTS, 0.0)
+    condition.leaves[0][1].take(scan(1.0, 9.0, quality=1), 1.0)
+    for at in (1.0, 2.0, 3.0):
+        condition.root.truth(NOW, at)
+    assert condition.timed[0].remembered() == [[1.0, None]]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((9.0, 0), (9.0, 1), TRUE),
+        ((9.0, 1), (None, 33), TRUE_UNCERTAIN),
+        ((None, 33), (0.0, 1), UNKNOWN),
+        ((0.0, 1), (0.0, 0), FALSE_UNCERTAIN),
+    ],
+)
+def test_a_part_counts_with_its_greatest_truth_in_the_window(before, after, expected):
+    """Each step of truth is one that the window keeps, and gives up when it is over."""
+    condition = build(spec.KOfN(1, (GOOD,), 5), POINTS, 0.0)
+    [(_, leaf)] = condition.leaves
+    for at, (value, quality) in ((0.0, (0.0, 0)), (6.0, before), (7.0, after)):
+        leaf.take(scan(at, value, quality), at)
+        condition.root.truth(NOW, at)
+    assert condition.root.truth(NOW, 11.75) == expected
+    assert condition.root.truth(NOW, 12.0) == leaf.now
+
+
+def test_silence_is_the_witness_when_it_completes_the_answer():
+    """On NOW by its deadline; on SURE by its second frame."""
+    condition = build(spec.All((spec.Above("e/x", 1), spec.Stale("d/x", 5))), POINTS, 0.0)
+    level, silence = (leaf for _, leaf in condition.leaves)
+    level.take(scan(1.0, 9.0, device="e", n=1), 1.0)
+    condition.wake(5.0)
+    assert condition.root.witness(NOW, 5.0, None) is silence
+    condition = build(spec.Any((spec.Above("e/x", 1), spec.Stale("d/x", 5))), POINTS, 0.0)
+    level, silence = (leaf for _, leaf in condition.leaves)
+    for at in (1.0, 2.0):
+        level.take(scan(at, 0.0, device="e", n=1), at)
+        silence.take(scan(at + 1, 0.0), at + 1)
+    assert condition.root.witness(SURE, 3.0, None) is silence

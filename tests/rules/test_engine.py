@@ -50,6 +50,16 @@ def test_a_transition_carries_the_sample_that_caused_it():
     assert (found.at, found.since) == (1.5, 1.5)
 
 
+def test_since_is_when_it_last_became_active():
+    """A second raise is a new time; acknowledging and returning keep it."""
+    engine = engine_of(alarm(Above("s/x", 5)))
+    found = []
+    for at, value in enumerate((7.0, 0.0, 0.0, 7.0)):
+        found += engine.step(good("s", value, 0, at=float(at)), float(at)).transitions
+    found += engine.step(command(Action.ACKNOWLEDGE), 4.0).transitions
+    assert [transition.since for transition in found] == [0.0, 0.0, 3.0, 3.0]
+
+
 def test_a_transition_carries_the_deadline_and_what_held_last():
     engine = engine_of(alarm(Equals("s/x", 1), on_delay_s=10))
     engine.step(good("s", 1, 0, at=1.0), 1.0)
@@ -248,6 +258,7 @@ def test_time_that_runs_backwards_stands_still():
 def test_a_scan_counts_from_its_own_time():
     """It waited two seconds for its turn: the delay began when the reply was there; a scan from the future counts now."""
     engine = engine_of(alarm(Equals("s/x", 1), on_delay_s=10))
+    engine.step(None, 3.0)
     assert engine.step(good("s", 1, 0, at=3.0), 5.0).deadline == 13.0
     engine = engine_of(alarm(Equals("s/x", 1), on_delay_s=10))
     assert engine.step(good("s", 1, 0, at=9.0), 5.0).deadline == 15.0
