@@ -459,3 +459,71 @@ def _draft(kind, body):
     from gateway.model import Draft
 
     return Draft(kind, asyncio.get_running_loop().time(), body)
+
+
+class Troubled:
+    """A lane whose disk does what `after` says; everything else is the lane's."""
+
+    def __init__(self, lane, after):
+        self._lane, self._after = lane, after
+
+    def __getattr__(self, name):
+        return getattr(self._lane, name)
+
+    async def after(self, *asked):
+        return await self._after(self._lane, *asked)
+
+
+async def test_alarms_that_a_failing_disk_skipped_come_later(tmp_path):
+    """The journal gives what is in memory when its disk cannot be read; the older ones are not forgotten."""
+    failing = [True]
+
+    async def newest_only(lane, *asked):
+        found = await lane.after(*asked)
+        return found[-1:] if failing else found
+
+    broker = Broker()
+    bench = Bench(tmp_path, broker)
+    bench.lanes[Lane.ALARM] = Troubled(bench.lanes[Lane.ALARM], newest_only)
+    async with bench:
+        bench.alarm(5)
+        await asyncio.sleep(1)
+        first = [p.sequence for p in broker.of("alarm")]
+        assert first[0] == 5 or len(first) < 5
+        failing.clear()
+        assert await settled(bench) < 15
+    assert {p.sequence for p in broker.of("alarm")} == {1, 2, 3, 4, 5}
+
+
+async def test_a_hanging_telemetry_disk_does_not_delay_alarms(tmp_path):
+    """One lane's read that never ends is that lane's trouble."""
+
+    async def never(lane, *asked):
+        await asyncio.Event().wait()
+
+    broker = Broker()
+    bench = Bench(tmp_path, broker)
+    bench.lanes[Lane.TELEMETRY] = Troubled(bench.lanes[Lane.TELEMETRY], never)
+    async with bench:
+        bench.telemetry(5)
+        await asyncio.sleep(1)
+        bench.alarm(3)
+        await asyncio.sleep(0.2)
+        assert [p.sequence for p in broker.of("alarm")] == [1, 2, 3]
+
+
+async def test_telemetry_goes_on_after_records_that_were_dropped(tmp_path):
+    """`follows` tells the district to wait for none of the numbers that do not come: 0 for the first, then the one before."""
+    broker = Broker()
+
+    async def thinned(lane, *asked):
+        return [record for record in await lane.after(*asked) if record.sequence not in (1, 2, 6, 7)]
+
+    bench = Bench(tmp_path, broker)
+    bench.lanes[Lane.TELEMETRY] = Troubled(bench.lanes[Lane.TELEMETRY], thinned)
+    async with bench:
+        bench.telemetry(10)
+        await asyncio.sleep(1)
+        told = [(p.follows, p.sequence) for p in broker.of("telemetry")]
+        assert told == [(0, 3), (3, 4), (4, 5), (5, 8), (8, 9), (9, 10)]
+        assert bench.position() == 10
