@@ -89,6 +89,8 @@ class Journal:
             checkpoint_pages=_CHECKPOINT_PAGES[lane],
         )
         self._state: dict[str, bytes] = {}
+        self._erased: set[str] = set()
+        """Keys of the state deleted before the file was seen."""
         self._gone = Ranges()
         self._missing = Ranges()
         """Dropped from the tail; told when the disk works again."""
@@ -202,6 +204,8 @@ class Journal:
         for key, value in state.items():
             if value is None:
                 self._state.pop(key, None)
+                if not self._known:
+                    self._erased.add(key)
             else:
                 self._state[key] = value
         items = {("state", key): value for key, value in state.items()}
@@ -236,7 +240,8 @@ class Journal:
         self._set_aside = content.set_aside or self._set_aside
         if not self._known:
             self._known = True
-            self._state = {**content.state, **self._state}
+            there = {key: value for key, value in content.state.items() if key not in self._erased}
+            self._state = {**there, **self._state}
             self._gone = content.gone.copy()
             self._oldest = content.first or self._oldest
             beyond = hole[1] if hole else content.last
@@ -245,6 +250,8 @@ class Journal:
                 self._void([hole])
         elif hole:
             self._account([hole], "lost")
+        if content.damaged_end:
+            self._account([content.damaged_end], "corrupt")
         self.settlement.touch()
 
     def _forget(self, pairs: Iterable[Pair]) -> int:

@@ -133,17 +133,18 @@ class JournalFile:
                 self._suspect = True
                 raise
 
-    def read(self, after: int, limit: int, limit_bytes: int) -> Page:
+    def read(self, after: int, durable: int, limit: int, limit_bytes: int) -> Page:
+        """`durable`: what the loop knows to be on the disk; a failed write may have left more in the file."""
         with _storage_errors():
-            return self._rows().read(after, limit, limit_bytes)
+            return self._rows(durable).read(after, limit, limit_bytes)
 
-    def listing(self, pairs: Sequence[Pair], limit: int) -> list[Record]:
+    def listing(self, pairs: Sequence[Pair], durable: int, limit: int) -> list[Record]:
         with _storage_errors():
-            return self._rows().listing(pairs, limit)
+            return self._rows(durable).listing(pairs, limit)
 
-    def verify(self, after: int, before: Record | None, limit: int) -> Verdict:
+    def verify(self, after: int, durable: int, before: Record | None, limit: int) -> Verdict:
         with _storage_errors():
-            return self._rows().verify(after, before, limit)
+            return self._rows(durable).verify(after, before, limit)
 
     def prune(self, settled: Sequence[Pair], excess: int) -> tuple[tuple[int, ...], int]:
         """Delete a chunk of the oldest settled records; (which, bytes used now)."""
@@ -161,7 +162,7 @@ class JournalFile:
             rows = self._rows().weigh(unsettled, retention.WINDOW_ROWS, kept_kind)
             if self._birth.lane == Lane.ALARM:
                 return retention.fold(rows, excess)
-            return retention.thin(rows, excess, self._last)
+            return retention.thin(rows, excess, self._rows().last_but(kept_kind))
 
     def close(self) -> None:
         """Raises StorageError; the file is closed all the same."""
@@ -218,8 +219,9 @@ class JournalFile:
             raise StorageError("the file is not open")
         return self._db
 
-    def _rows(self) -> Rows:
-        return Rows(self._connection, self._birth.gateway, Lane(self._birth.lane), self._gone, self._last)
+    def _rows(self, durable: int | None = None) -> Rows:
+        last = self._last if durable is None else min(durable, self._last)
+        return Rows(self._connection, self._birth.gateway, Lane(self._birth.lane), self._gone, last)
 
     def _path_inode(self) -> tuple[int, int]:
         status = os.stat(self._path)
@@ -240,6 +242,7 @@ class JournalFile:
             if not reopened.writable:
                 raise StorageError(reopened.why)
             there = self._find_own(expected)
+            self._believe(reopened, there)
             if reopened.last < expected.durable:
                 hole = (reopened.last + 1, expected.durable)
             reopened.segments = journal_open.join(reopened.segments, reopened.last, expected.segments)
@@ -279,6 +282,13 @@ class JournalFile:
         if any(run != expected.run.encode() for _, run in rows):
             raise StorageError("the file holds later records of another run")
         return max([expected.durable, *(int(str(sequence)) for sequence, _ in rows)])
+
+    def _believe(self, content: Content, there: int) -> None:
+        """Of broken rows at the end only those count that were durable; the others are written again."""
+        self._last = content.last = min(content.last, there)
+        if content.damaged_end:
+            first, last = content.damaged_end[0], min(content.damaged_end[1], there)
+            content.damaged_end = (first, last) if first <= last else None
 
     def _on_wal(self, _: apsw.Connection, __: str, pages: int) -> int:
         self._wal_pages = pages

@@ -43,7 +43,7 @@ class Reader:
         tail = self._writer.tail
         while sequence < tail.floor:
             try:
-                page = await self._ask(partial(self._file.read, sequence, limit, limit_bytes))
+                page = await self._ask(partial(self._file.read, sequence, tail.durable, limit, limit_bytes))
             except StorageError:
                 newer = self._in_memory(sequence)
                 if self._lane is Lane.ALARM and newer:
@@ -65,16 +65,17 @@ class Reader:
         newer = [record for record in self._in_memory(floor) if record.sequence not in settled]
         if pairs:
             try:
-                stored = await self._ask(partial(self._file.listing, pairs, limit))
+                stored = await self._ask(partial(self._file.listing, pairs, self._writer.tail.durable, limit))
             except StorageError:
                 if self._lane is not Lane.ALARM or not newer:
                     raise
         return (stored + newer)[:limit]
 
     async def verify(self, after: int) -> int | None:
+        durable = self._writer.tail.durable
         verdict = Verdict(None, after, None, end=False)
         while not verdict.end:
-            question = partial(self._file.verify, verdict.cursor, verdict.before, _VERIFY_ROWS)
+            question = partial(self._file.verify, verdict.cursor, durable, verdict.before, _VERIFY_ROWS)
             verdict = await self._writer.ask(question)
         return verdict.broken
 

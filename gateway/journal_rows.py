@@ -24,8 +24,10 @@ from gateway.seal import ZERO, sound
 _SELECT = """SELECT CAST(sequence AS INTEGER), CAST(journal AS BLOB), CAST(run AS BLOB), CAST(kind AS BLOB),
   CAST(boot AS BLOB), CAST(at AS REAL), CAST(wall AS REAL), CAST(trusted AS INTEGER), CAST(body AS BLOB),
   CAST(crc AS INTEGER), CAST(previous AS BLOB), CAST(digest AS BLOB) FROM record """
-_AFTER = _SELECT + "WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_AFTER = _SELECT + "WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
 _ONE = _SELECT + "WHERE sequence = ?"
+_LAST_BUT = "SELECT sequence FROM record WHERE kind <> ? ORDER BY sequence DESC LIMIT 1"
+_MORE = "SELECT 1 FROM record WHERE sequence > ? AND sequence <= ? LIMIT 1"
 _NEWEST = _SELECT + "ORDER BY sequence DESC LIMIT ?"
 _BETWEEN = _SELECT + "WHERE sequence BETWEEN ? AND ? AND kind <> ? ORDER BY sequence LIMIT ?"
 _SIZES = """SELECT sequence, length(body) FROM record
@@ -61,6 +63,7 @@ class Rows(NamedTuple):
     lane: Lane
     gone: Ranges
     last: int
+    """What lies beyond is not looked at: a failed write may have left it there."""
 
     def read(self, after: int, limit: int, limit_bytes: int) -> Page:
         """Sound records after `after`: at most `limit`, and `limit_bytes` of bodies, but at least one if there is any."""
@@ -113,6 +116,11 @@ class Rows(NamedTuple):
         for row in self.db.execute(_NEWEST, (limit,)):
             yield self._record(row)
 
+    def last_but(self, kind: str) -> int:
+        """The newest record of another kind; 0 without any."""
+        found = self.db.execute(_LAST_BUT, (kind,)).fetchone()
+        return int(found[0]) if found else 0
+
     def weigh(self, pairs: Sequence[Pair], limit: int, kept_kind: str) -> list[Row]:
         """What retention looks at, oldest first; records of `kept_kind` are not shown to it."""
         found: list[Row] = []
@@ -135,7 +143,7 @@ class Rows(NamedTuple):
         if after >= self.last:
             return False
         try:
-            return self.db.execute("SELECT 1 FROM record WHERE sequence > ? LIMIT 1", (after,)).fetchone() is not None
+            return self.db.execute(_MORE, (after, self.last)).fetchone() is not None
         except _DAMAGE:
             return True
 
@@ -144,7 +152,7 @@ class Rows(NamedTuple):
         cursor = after
         given = 0
         try:
-            for row in self.db.execute(_AFTER, (after, limit)):
+            for row in self.db.execute(_AFTER, (after, self.last, limit)):
                 cursor = int(row[0])
                 given += 1
                 yield cursor, self._record(row)

@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from gateway.model import Lane
-from tests.gateway.journal_tools import GAPS, bodies, commit, everything, numbers, opened
+from tests.gateway.journal_tools import GAPS, bodies, commit, everything, faulty_disk, numbers, opened
 from tests.waiting import until
 
 
@@ -203,6 +203,25 @@ async def test_a_file_found_damaged_in_use_is_replaced_and_numbers_go_on(tmp_pat
         assert bodies(found) == [b"3"]
         assert found[0].crc == told[0].crc
         assert journal.state() == {"a": b"1", "b": b"2"}
+
+
+async def test_an_end_found_broken_when_the_file_is_opened_again_is_told(tmp_path):
+    """After a failure the file is opened anew: durable records that broke meanwhile are a loss, ours are written again."""
+    path = tmp_path / "j.db"
+    with faulty_disk() as disk:
+        async with opened(path) as journal:
+            await commit(journal, b"1", b"2", b"3")
+            disk.failing.add("sync")
+            _, error = await commit(journal, b"4")
+            assert error
+            journal._file._leave()
+            disk.heal()
+            change(path, "UPDATE record SET body = x'00' WHERE sequence >= 3")
+            await until(lambda: journal.counters().failing_since is None and not journal.counters().waiting)
+            await until(lambda: journal.counters().dropped == {"corrupt": 1} and not journal.counters().waiting)
+            assert await journal.verify() is None
+        async with opened(path) as journal:
+            assert bodies(await everything(journal)) == [b"1", b"2", b"4"]
 
 
 async def trial(original, place, before, rng):

@@ -330,14 +330,14 @@ async def test_a_file_that_could_not_be_seen_at_start_is_joined_when_it_comes_ba
     place, away = tmp_path / "journal", tmp_path / "away"
     place.mkdir()
     async with opened(place / "j.db", lane) as journal:
-        await commit(journal, b"1", b"2", b"3", state={"old": b"1", "both": b"1"})
+        await commit(journal, b"1", b"2", b"3", state={"old": b"1", "both": b"1", "erased": b"1"})
         journal.settle_to("u", 1)
         old = journal.opened.journal
     place.rename(away)
     place.write_bytes(b"not a directory")
     async with opened(place / "j.db", lane) as journal:
         assert not journal.opened.durable
-        records, error = await told_in_time(journal, b"4", state={"both": b"2"})
+        records, error = await told_in_time(journal, b"4", state={"both": b"2", "erased": None})
         assert error
         start = journal.position("u")
         assert bodies(await everything(journal, start)) == [b"4"]
@@ -355,6 +355,7 @@ async def test_a_file_that_could_not_be_seen_at_start_is_joined_when_it_comes_ba
         assert await journal.verify() is None
     async with opened(place / "j.db", lane) as journal:
         assert bodies(await everything(journal)) == [b"1", b"2", b"3", b"4"]
+        assert journal.state() == {"old": b"1", "both": b"2"}
         assert journal.position("u") >= records[0].sequence
         assert journal.opened.journal == records[0].journal
 
