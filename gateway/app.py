@@ -197,12 +197,15 @@ class Parts:
         """Be as the last run was: alarms stand as they stood, delays run on."""
         state = self.alarms.state()
         saved = {key.removeprefix(STATE): body for key, body in state.items() if key.startswith(STATE)}
-        for name in self.engine.restore(saved, bridge(state.get(CLOCKS), self.clock)):
+        gone = self.engine.restore(saved, bridge(state.get(CLOCKS), self.clock))
+        for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
-        standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
-        set_aside = str(opened.set_aside) if opened.set_aside else None
-        self.pipeline.record(payloads.RUN, payloads.run(VERSION, opened.previous_boot or None, standing, set_aside))
+        # First the engine's states on this boot's clock, then a record: they go into one commit (law 4).
         self.pipeline.start()
+        standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
+        set_aside = opened.set_aside.name if opened.set_aside else None
+        previous_boot = opened.previous_boot or None
+        self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
     def health(self, opened: tuple[Opened, ...], *, last_known_good: bool) -> health.Health:
         uplinks = tuple(self.uplinks.values())

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from gateway.control import ask
 from gateway.errors import ConfigError
+from gateway.tables import alarm_table, value_text
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +32,6 @@ Socket = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON. 输出 JSON")]
 EX_CONFIG = 78
-COLOURS = {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
 
 
 @app.command()
@@ -201,28 +200,6 @@ def control_socket(given: Path | None) -> Path:
     if named := os.environ.get("GENGFU_SOCKET"):
         return Path(named)
     return next((path for path in candidates if path.exists()), candidates[0])
-
-
-def value_text(point: dict[str, Any]) -> str:
-    """A value with its unit; a dash where there is no usable one."""
-    value = point["value"]
-    if value is None:
-        return "-"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return f"{text} {point['unit']}".strip()
-
-
-def alarm_table(rows: list[dict[str, Any]]) -> Table:
-    """Alarms as a table: gravest first, in both languages, with how far each has come."""
-    table = Table(title="Alarms 报警", title_justify="left")
-    for column in ("alarm", "what 内容", "since", "state", "reached"):
-        table.add_column(column)
-    for row in rows:
-        since = datetime.fromtimestamp(row["since"]).strftime("%H:%M:%S")
-        colour = COLOURS[row["severity"]]
-        what = f"{row['text']['zh']}\n[dim]{row['text']['en']}[/]"
-        table.add_row(f"[{colour}]{row['id']}[/]", what, since, row["state"], row["stage"])
-    return table
 
 
 def _quality(label: str) -> str:

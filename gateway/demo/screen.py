@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gateway.commands import alarm_table, value_text
+from gateway.tables import alarm_table, value_text
 
 QUALITY_COLOURS = {"good": "green", "not_yet": "dim"}
 

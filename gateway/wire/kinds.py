@@ -144,6 +144,7 @@ KINDS = (
             Field("version", "of the gateway"),
             Field("previous_boot", "boot of the run before; null at the first"),
             Field("alarms", "ids of the alarms active at the start"),
+            Field("gone", "ids of alarms whose saved state was given up: not in the site any more, or unreadable"),
             Field("set_aside", "name of a journal file that was found damaged and set aside, or null"),
         ),
     ),

@@ -125,9 +125,19 @@ def status(gateway: str, *, online: bool, version: str, boot: str, run: str, sin
     return Message(topic(gateway, "status"), kinds.JSON, (), to_json(body))
 
 
-def run(version: str, previous_boot: str | None, alarms: Sequence[str], set_aside: str | None) -> bytes:
+def run(
+    version: str, previous_boot: str | None, alarms: Sequence[str], gone: Sequence[str], set_aside: str | None
+) -> bytes:
     """Body of `RUN`."""
-    return to_json({"version": version, "previous_boot": previous_boot, "alarms": list(alarms), "set_aside": set_aside})
+    return to_json(
+        {
+            "version": version,
+            "previous_boot": previous_boot,
+            "alarms": list(alarms),
+            "gone": list(gone),
+            "set_aside": set_aside,
+        }
+    )
 
 
 def clock(boot: str, monotonic: float, wall: float) -> bytes:

@@ -20,7 +20,7 @@ def sent(lane, kind, body, sequence=7, wall=1_795_306_831.1234567, follows=None,
 @pytest.mark.parametrize("wall", [0.0, 0.5, 1_795_306_831.0, 1_795_306_831.9999995, 2_147_483_648.000001, 1e10 / 3])
 def test_every_alarm_record_passes_and_its_digest_holds(wall):
     """Whatever the fraction of the second is: both sides hash the same digits."""
-    record = sent(Lane.ALARM, payloads.RUN, payloads.run("0.1.0", None, [], None), wall=wall)
+    record = sent(Lane.ALARM, payloads.RUN, payloads.run("0.1.0", None, [], [], None), wall=wall)
     assert digest_holds(record)
     assert record.previous == seal.ZERO
 
