@@ -12,7 +12,6 @@ TRANSITION = "gengfu.alarm.transition"
 RUN = "gengfu.event.run"
 CLOCK = "gengfu.event.clock"
 COMMAND = "gengfu.event.command"
-STORAGE = "gengfu.event.storage"
 EVENT_GAP = "gengfu.event.gap"
 TELEMETRY_GAP = "gengfu.telemetry.gap"
 PACK = "gengfu.telemetry.pack"
@@ -169,12 +168,6 @@ KINDS = (
             Field("why", "in their words; may be empty"),
             Field("refused", "null, or why it had no effect (`zh` and `en`)"),
         ),
-    ),
-    Kind(
-        STORAGE,
-        JSON,
-        "a journal lane fails or works again",
-        (Field("lane", "`alarm` or `telemetry`"), Field("failing", "true or false"), Field("why", "in words")),
     ),
     Kind(EVENT_GAP, JSON, _GAP_WHAT, _GAP),
     Kind(TELEMETRY_GAP, JSON, _GAP_WHAT, _GAP),

@@ -25,7 +25,6 @@ TRANSITION = kinds.TRANSITION
 RUN = kinds.RUN
 CLOCK = kinds.CLOCK
 COMMAND = kinds.COMMAND
-STORAGE = kinds.STORAGE
 EVENT_GAP = kinds.EVENT_GAP
 TELEMETRY_GAP = kinds.TELEMETRY_GAP
 PACK = kinds.PACK
@@ -45,9 +44,9 @@ class Message(NamedTuple):
     body: bytes
 
     def size(self) -> int:
-        """Upper bound of the whole MQTT PUBLISH packet in bytes."""
-        properties = sum(5 + len(name) + len(value) for name, value in self.properties)
-        return 32 + 3 * (len(self.topic) + len(self.content_type) + properties) + len(self.body)
+        """Of the whole MQTT PUBLISH packet in bytes, at most 16 too many."""
+        properties = sum(5 + len(name.encode()) + len(value.encode()) for name, value in self.properties)
+        return 32 + len(self.topic.encode()) + len(self.content_type) + properties + len(self.body)
 
 
 class Receipt(NamedTuple):
@@ -156,11 +155,6 @@ def command(command: Command, refused: Text | None) -> bytes:
             "refused": refused and refused._asdict(),
         }
     )
-
-
-def storage(lane: Lane, failing: bool, why: str) -> bytes:
-    """Body of `STORAGE`."""
-    return to_json({"lane": lane.value, "failing": failing, "why": why})
 
 
 def gap(first: int, last: int, dropped: int, reason: str) -> bytes:

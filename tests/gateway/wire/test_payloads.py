@@ -108,7 +108,6 @@ def test_times_before_1970_and_on_whole_seconds_are_said():
         (payloads.RUN, payloads.run("0.1.0", None, ["fire-1203"], [], None)),
         (payloads.CLOCK, payloads.clock("b", 1.5, 2.5)),
         (payloads.COMMAND, payloads.command(Command(Action.RESET, "a", "w", 1.0), Text("未锁存", "not latched"))),
-        (payloads.STORAGE, payloads.storage(Lane.ALARM, True, "disk full")),
         (payloads.EVENT_GAP, payloads.gap(1, 3, 2, "quota")),
         (payloads.TELEMETRY_GAP, payloads.gap(1, 3, 2, "quota")),
     ],
