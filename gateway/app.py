@@ -225,7 +225,8 @@ class Parts:
             "last_known_good": lambda: last_known_good,
         }
         moved: dict[str, Callable[[], float]] = {
-            f"bus {name}": partial(getattr, poller, "progress") for name, poller in self.pollers.items()
+            f"bus {name}": partial(getattr, bus, "progress")
+            for name, bus in (*self.pollers.items(), *self.listeners.items())
         }
         moved["rules"] = lambda: self.pipeline.moved
         progress = {name: (when, STALLED_S) for name, when in moved.items()}
