@@ -148,13 +148,9 @@ class _PahoSession:
         )
         client.connect_timeout = CONNECT_S
         client.max_inflight_messages_set(0)  # the window is the uplink's
-        client.will_set(
-            dial.will.topic,
-            dial.will.body,
-            qos=1,
-            retain=True,
-            properties=_properties(dial.will, PacketTypes.WILLMESSAGE),
-        )
+        described = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]  # paho has no types here
+        described.ContentType = dial.will.content_type
+        client.will_set(dial.will.topic, dial.will.body, qos=1, retain=True, properties=described)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
@@ -233,7 +229,8 @@ class _PahoSession:
     # Using
 
     def publish(self, message: Message, *, retain: bool = False) -> int:
-        info = self._client.publish(message.topic, message.body, 1, retain, _properties(message))
+        packed: Any = _Packed(message)
+        info = self._client.publish(message.topic, message.body, 1, retain, packed)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkError(f"cannot publish: {info.rc.name}")
         return info.mid
@@ -358,9 +355,33 @@ class _PahoSession:
             self._ready.set_exception(error)
 
 
-def _properties(message: Message, packet: int = PacketTypes.PUBLISH) -> Properties:
-    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho has no types here
-    properties.ContentType = message.content_type
-    if message.properties:
-        properties.UserProperty = list(message.properties)
-    return properties
+class _Packed:
+    """Content type and user properties of a PUBLISH, encoded here: paho only calls `pack`, and its own `Properties`
+    takes 150 us for what takes 10 (a third of a record's whole way)."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, message: Message) -> None:
+        parts = [b"\x03", *_text(message.content_type)]
+        for name, value in message.properties:
+            parts += (b"\x26", *_text(name), *_text(value))
+        body = b"".join(parts)
+        self._bytes = _variable(len(body)) + body
+
+    def pack(self) -> bytes:
+        return self._bytes
+
+
+def _text(text: str) -> tuple[bytes, bytes]:
+    encoded = text.encode()
+    return len(encoded).to_bytes(2, "big"), encoded
+
+
+def _variable(number: int) -> bytes:
+    """Variable byte integer, MQTT 5, 1.5.5."""
+    encoded = bytearray()
+    while number >= 128:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
