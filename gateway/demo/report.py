@@ -80,7 +80,7 @@ def client_certificate(folder: Path, variant: str) -> str:
 
     certificate = x509.load_pem_x509_certificate((folder / "pki" / "gateway.pem").read_bytes())
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
-    name = subject.rpartition("CN=")[2]
+    name = str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
     log = folder / "broker" / "broker.log"
     seen = log.exists() and f"u'{name}'" in log.read_text(errors="replace")
     word = "logged in" if seen else "required"

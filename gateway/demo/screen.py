@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Screen:
         if self._live:
             self._live.start()
         self._told = 0
-        self._last: Group | None = None
+        self._most, self._fullest = 0, Group()
 
     def say(self, words: str) -> None:
         if self._live:
@@ -39,7 +39,8 @@ class Screen:
         parts: list[Any] = [_head(status), _events(events)]
         if status and points:
             parts += [_devices(status, points["points"]), alarm_table(status["alarms"])]
-            self._last = Group(*parts)
+            if len(status["alarms"]) >= self._most:
+                self._most, self._fullest = len(status["alarms"]), Group(*parts)
         else:
             parts.append(Text("the gateway does not answer 网关无应答", style="bold red"))
         if self._live:
@@ -80,11 +81,10 @@ class Screen:
         )
 
     def save(self, path: Path) -> None:
-        """The last full table as a picture (SVG)."""
-        if self._last is not None:
-            console = Console(record=True, width=132, file=sys.stderr, quiet=True)
-            console.print(self._last)
-            console.save_svg(str(path), title="gengfu demo")
+        """The table with the most alarms as a picture (SVG)."""
+        console = Console(record=True, width=132, file=io.StringIO())
+        console.print(self._fullest)
+        console.save_svg(str(path), title="gengfu demo")
 
     def close(self) -> None:
         if self._live:
