@@ -70,10 +70,10 @@ class Broker:
 
 
 def installed() -> Variant | None:
-    """The better of what is here."""
-    if mosquitto_path():
-        return Variant.MOSQUITTO
-    return Variant.EMBEDDED if find_spec("iotcore") else None
+    """The better of what is here; the environment variable GENGFU_BROKER allows one of them only."""
+    here = {Variant.MOSQUITTO: bool(mosquitto_path()), Variant.EMBEDDED: find_spec("iotcore") is not None}
+    wanted = os.environ.get("GENGFU_BROKER")
+    return next((variant for variant in Variant if here[variant] and wanted in (None, "", variant.value)), None)
 
 
 def mosquitto_path() -> str | None:
@@ -97,7 +97,11 @@ async def start(
     variant = variant or installed()
     if variant is None:
         raise ConfigError(
-            [_mistake(directory, "neither mosquitto nor iotcore is installed", "未安装 mosquitto 或 iotcore")]
+            [
+                _mistake(
+                    directory, "no broker (mosquitto or iotcore) is installed", "未安装消息服务器 mosquitto 或 iotcore"
+                )
+            ]
         )
     log = await asyncio.to_thread(_prepare, directory)
     # mosquitto cannot take port 0, and a free port may be gone a moment later: hence the tries.
