@@ -19,9 +19,9 @@ import tty
 from collections.abc import Generator
 
 from drivers.contract import Exchange, Reply
-from gateway.bus import Bus
 from gateway.clock import SystemClock
-from gateway.line import Timing
+from gateway.field.bus import Bus
+from gateway.field.line import Timing
 from gateway.model import BusKind, BusSpec, Scan
 
 POLLS = 4000

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from gateway.clock import SystemClock
-from gateway.journal import Journal
 from gateway.model import Draft, Lane
-from gateway.worker import ThreadWorker
+from gateway.store.journal import Journal
+from gateway.store.worker import ThreadWorker
 
 ALARM = b'{"alarm":"fire-1203","x":"' + b"x" * 574 + b'"}'
 PACK = bytes(range(256)) * 64
@@ -49,7 +49,7 @@ async def measure(journal: Journal, name: str, body: bytes, commits: int, each: 
     took = time.perf_counter() - start
     amplification = (written_bytes() - before) / (commits * each * len(body))
     centiles = statistics.quantiles(times, n=100)
-    print(  # noqa: T201  # a bench prints
+    print(  # a bench prints
         f"{name:28} {commits * each / took:9.0f} records/s   commit p50 {centiles[49] * 1e6:7.0f} us"
         f"  p99 {centiles[98] * 1e6:7.0f} us   written/body {amplification:5.1f}"
     )
@@ -60,7 +60,7 @@ async def read_all(journal: Journal, name: str) -> None:
     while records := await journal.after(after, 500, 2**20):
         count += len(records)
         after = records[-1].sequence
-    print(f"{name:28} {count / (time.perf_counter() - start):9.0f} records/s read")  # noqa: T201  # a bench prints
+    print(f"{name:28} {count / (time.perf_counter() - start):9.0f} records/s read")  # a bench prints
 
 
 async def main(directory: Path) -> None:

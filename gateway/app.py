@@ -22,22 +22,23 @@ from typing import Any
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
-from gateway import config, health, mqtt
-from gateway.bus import Bus
+from gateway import config, health
 from gateway.clock import Clock, SystemClock
 from gateway.control import Control
 from gateway.errors import ConfigError
-from gateway.journal import Journal, Opened
-from gateway.listener import Listener
+from gateway.field.bus import Bus
+from gateway.field.listener import Listener
+from gateway.link import mqtt
+from gateway.link.uplink import Uplink
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
 from gateway.pipeline import CLOCKS, STATE, Pipeline
 from gateway.poller import Poller
 from gateway.report import Reporter
 from gateway.restart import GaveUp, Guard
-from gateway.uplink import Uplink
+from gateway.store.journal import Journal, Opened
+from gateway.store.worker import ThreadWorker, Worker
 from gateway.views import Views
 from gateway.wire import pack, payloads
-from gateway.worker import ThreadWorker, Worker
 from rules import spec as rules_spec
 from rules.engine import Engine
 

@@ -18,7 +18,7 @@ from drivers.contract import Driver, Framing
 from gateway.config import Site, load, uplink_mistakes
 from gateway.errors import BusError, ConfigError
 from gateway.model import BusKind, BusSpec, Device, Text
-from gateway.site_rules import TURNAROUND_S, leaves
+from gateway.site.rules import TURNAROUND_S, leaves
 from rules import spec
 
 NETWORK_S = 0.01

@@ -22,11 +22,12 @@ from typing import TypeVar
 import drivers as drivers_package
 from drivers import DRIVERS
 from drivers.contract import Driver
-from gateway import site_reference, site_rules
 from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, ReportSpec, Text, UplinkSpec
-from gateway.site_devices import DeviceReader, declared, items, read_buses, unique
-from gateway.site_schema import (
+from gateway.site import reference as site_reference
+from gateway.site import rules as site_rules
+from gateway.site.devices import DeviceReader, declared, items, read_buses, unique
+from gateway.site.schema import (
     AlarmShape,
     GatewayShape,
     JournalShape,
@@ -36,9 +37,9 @@ from gateway.site_schema import (
     UplinkShape,
     WhenShape,
 )
-from gateway.site_template import Templates
-from gateway.site_words import validate
-from gateway.yaml_lines import Document, dotted, read, unreadable
+from gateway.site.template import Templates
+from gateway.site.words import validate
+from gateway.site.yaml_lines import Document, dotted, read, unreadable
 from rules.spec import AlarmSpec
 
 S = TypeVar("S", bound=Shape)

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
-from gateway.journal import Journal
 from gateway.model import Command, Draft, Record, Scan, Text, Transition
 from gateway.report import Reporter
 from gateway.restart import Guard
+from gateway.store.journal import Journal
 from gateway.wire import alarm, pack, payloads
 from rules.engine import Engine, Step
 from rules.spec import AlarmSpec

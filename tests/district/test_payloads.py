@@ -4,8 +4,8 @@ import pytest
 
 from district import content
 from district.record import digest_holds, parse
-from gateway import seal
 from gateway.model import Draft, Lane
+from gateway.store import seal
 from gateway.wire import payloads
 
 

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from gateway.clock import SystemClock
-from gateway.journal import Journal
 from gateway.model import Draft, Lane
+from gateway.store.journal import Journal
+from gateway.store.worker import ThreadWorker
 from gateway.wire.payloads import record_id
-from gateway.worker import ThreadWorker
 
 QUOTA_BYTES = 600_000
 

@@ -9,9 +9,9 @@ import threading
 import apsw
 
 from gateway.clock import SystemClock
-from gateway.journal import Journal
 from gateway.model import Draft, Lane
-from gateway.worker import InlineWorker, ThreadWorker
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker, ThreadWorker
 
 EVENT = "gengfu.event.test"
 GAPS = ("gengfu.event.gap", "gengfu.telemetry.gap")

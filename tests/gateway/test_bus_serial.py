@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.errors import BusError
+from gateway.field.bus import Bus
 from gateway.model import Quality
 from tests.gateway.lines import Slave, ask, register_of, reply
 from tests.waiting import until

@@ -18,9 +18,9 @@ from firmware_sim.line import Line
 from firmware_sim.log import Log
 from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
-from gateway.bus import Bus
 from gateway.clock import SystemClock
 from gateway.errors import BusError
+from gateway.field.bus import Bus
 from gateway.model import BusKind, BusSpec, Device, Group, Kind, Point, Quality
 from tests.drivers.loading import device
 

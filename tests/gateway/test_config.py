@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from drivers import DRIVERS
 from drivers.contract import Driver
-from gateway import check, config, site_words
+from gateway import check, config
 from gateway.errors import ConfigError
 from gateway.model import AlarmClass, BusKind, Kind, Place, Severity, Text
+from gateway.site import words as site_words
 from rules import spec
 
 SITES = Path(__file__).parent / "sites"

@@ -4,8 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import delivery
-from gateway.delivery import AGAIN_S, ASIDE, BEYOND, FAST_BYTES, KEPT, PACE_S, SLOW_BYTES, Alarms, Budget, Telemetry
+from gateway.link import delivery
+from gateway.link.delivery import (
+    AGAIN_S,
+    ASIDE,
+    BEYOND,
+    FAST_BYTES,
+    KEPT,
+    PACE_S,
+    SLOW_BYTES,
+    Alarms,
+    Budget,
+    Telemetry,
+)
 from gateway.model import Lane, Record
 
 

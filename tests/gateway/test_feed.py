@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.errors import StorageError
-from gateway.feed import AHEAD, Feed
+from gateway.link.feed import AHEAD, Feed
 from gateway.model import Lane, Record
 
 pytestmark = pytest.mark.looptime

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from gateway.model import Lane
-from gateway.seal import ZERO, sound
+from gateway.store.seal import ZERO, sound
 from gateway.wire.payloads import record_id
 from tests.gateway.journal_tools import (
     EVENT,

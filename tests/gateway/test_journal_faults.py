@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import pytest
 
-from gateway import journal as module
 from gateway.errors import StorageError
 from gateway.model import Lane
+from gateway.store import journal as module
 from tests.gateway.journal_tools import (
     GAPS,
     StillClock,
@@ -83,10 +83,14 @@ async def healed(journal):
     await until(lambda: journal.counters().failing_since is None and not journal.counters().waiting, 10)
 
 
+@pytest.mark.parametrize("tries", [1, 3])
 @pytest.mark.parametrize("fault", ["write", "sync", "full"])
 @pytest.mark.parametrize("lane", Lane)
-async def test_a_failing_disk_is_told_at_once_and_healed_without_loss(tmp_path, disk, lane, fault):
-    """EIO on write, EIO on sync (with the bytes out), ENOSPC: told not durable, then durable with the same ids, once."""
+async def test_a_failing_disk_is_told_at_once_and_healed_without_loss(tmp_path, disk, lane, fault, tries):
+    """EIO on write, EIO on sync (with the bytes out), ENOSPC: told not durable, then durable with the same ids, once.
+
+    After some tries the file was opened again and shows what the failed sync left in it: it is not read, not written twice.
+    """
     path = tmp_path / "j.db"
     async with opened(path, lane) as journal:
         first, _ = await commit(journal, b"1", state={"a": b"1"})
@@ -95,6 +99,7 @@ async def test_a_failing_disk_is_told_at_once_and_healed_without_loss(tmp_path, 
         assert isinstance(error, StorageError)
         assert not second[0].durable
         assert journal.counters().failing_since is not None
+        await until(lambda: journal.counters().failures >= tries)
         third, error = await told_in_time(journal, b"3", b"4", state={"b": None})
         assert error
         visible = numbers(await everything(journal))
@@ -381,6 +386,38 @@ async def test_a_directory_that_is_removed_is_made_again(tmp_path):
         assert journal.state() == {"a": b"1", "b": b"2"}
         assert journal.opened.journal == told[0].journal
         assert journal.position("u") == 3 - 1
+
+
+async def test_a_directory_that_is_removed_while_the_disk_is_full_is_made_again(tmp_path, disk):
+    """The new file is half made for a while; in the end it has all that is known, and the loss is told."""
+    place = tmp_path / "journal"
+    async with opened(place / "j.db") as journal:
+        await commit(journal, b"1", state={"a": b"1"})
+        shutil.rmtree(place)
+        disk.failing.add("full")
+        await told_in_time(journal, b"2")
+        await until(lambda: journal.counters().failures >= 3)
+        disk.heal()
+        await healed(journal)
+        await until(lambda: journal.counters().dropped == {"lost": 1} and not journal.counters().waiting)
+    async with opened(place / "j.db") as journal:
+        assert journal.state() == {"a": b"1"}
+        assert bodies(await everything(journal)) == [b"2"]
+        assert await journal.verify() is None
+
+
+async def test_a_settlement_that_shared_a_failed_commit_is_written_with_a_later_one(tmp_path, disk):
+    """Else it would come back after every restart."""
+    async with opened(tmp_path / "j.db") as journal:
+        journal.position("u")
+        await commit(journal, b"1")
+        journal.settle("u", [1])
+        disk.failing.add("write")
+        await told_in_time(journal, b"2")
+        disk.heal()
+        await healed(journal)
+    async with opened(tmp_path / "j.db") as journal:
+        assert journal.position("u") == 1
 
 
 async def test_another_process_wrote_meanwhile_is_refused(tmp_path, disk):

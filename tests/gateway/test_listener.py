@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from drivers.contract import Heard, Send, Stranger, Wait
-from gateway import listener as module
 from gateway.clock import SystemClock
 from gateway.errors import BusError
-from gateway.listener import Listener
+from gateway.field import listener as module
+from gateway.field.listener import Listener
 from gateway.model import BusKind, BusSpec, Deadline, Device, Group, Kind, Point, Quality, Scan
 from gateway.restart import Guard
 from tests.waiting import until

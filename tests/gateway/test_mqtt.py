@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway import mqtt, tls
 from gateway.errors import LinkError
+from gateway.link import mqtt, tls
 from gateway.model import UplinkSpec
 from gateway.wire.payloads import Message
 from tests import certificates

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from gateway.journal import Journal
 from gateway.model import (
     Action,
     AlarmClass,
@@ -23,8 +22,9 @@ from gateway.model import (
 from gateway.pipeline import BURST_S, Pipeline
 from gateway.report import Reporter
 from gateway.restart import Guard
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker
 from gateway.wire import pack, payloads
-from gateway.worker import InlineWorker
 from rules.engine import Engine
 from rules.spec import Above, AlarmSpec
 from tests.clocks import HandClock

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ranges import Ranges, common
+from gateway.store.ranges import Ranges, common
 
 pair = st.tuples(st.integers(0, 60), st.integers(-3, 12)).map(lambda p: (p[0], p[0] + p[1]))
 pairs = st.lists(pair, max_size=12)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Draft, Lane
-from gateway.seal import ZERO, Scribe, crc_of, digest_of, seal, sound
+from gateway.store.seal import ZERO, Scribe, crc_of, digest_of, seal, sound
 
 SCRIBE = Scribe("demo-01", Lane.ALARM, "3f9a2c11", "7be07be0", "ab" * 16)
 

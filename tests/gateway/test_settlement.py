@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ranges import Ranges
-from gateway.settlement import Settlement
+from gateway.store.ranges import Ranges
+from gateway.store.settlement import Settlement
 
 
 def made(uplinks=None, segments=((1, "j1"),)):

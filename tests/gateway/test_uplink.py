@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.delivery import ASIDE, BEYOND
 from gateway.errors import LinkError
+from gateway.link.delivery import ASIDE, BEYOND
 from gateway.model import Lane
 from tests.gateway.virtual import Bench, Broker, without_receipts
 from tests.waiting import until

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway import mqtt
 from gateway.errors import LinkError
+from gateway.link import mqtt
 from gateway.model import UplinkSpec
-from gateway.worker import ThreadWorker
+from gateway.store.worker import ThreadWorker
 from tests import brokers, certificates
 from tests.fake_broker import (
     FakeBroker,

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gateway.worker import InlineWorker, ThreadWorker
+from gateway.store.worker import InlineWorker, ThreadWorker
 
 
 def test_inline_runs_at_once_on_the_caller():

@@ -1,4 +1,4 @@
-"""Strict YAML with line numbers: `gateway.yaml_lines`."""
+"""Strict YAML with line numbers: `gateway.site.yaml_lines`."""
 
 import os
 
@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import yaml_lines
 from gateway.errors import ConfigError
+from gateway.site import yaml_lines
 
 PLAIN = st.one_of(
     st.none(),

@@ -1,19 +1,19 @@
 """Virtual time for the uplink's tests: a clock on the loop, lanes that commit inline, a broker and a district in memory.
 
-The broker speaks no MQTT: it stands behind the seam `gateway.mqtt.Connect`. The bytes are `tests/fake_broker.py`'s.
+The broker speaks no MQTT: it stands behind the seam `gateway.link.mqtt.Connect`. The bytes are `tests/fake_broker.py`'s.
 """
 
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
 
-from gateway import mqtt
 from gateway.errors import LinkError
-from gateway.journal import Journal
+from gateway.link import mqtt
+from gateway.link.uplink import Uplink
 from gateway.model import Draft, Kind, Lane, Point, Scan, UplinkSpec
-from gateway.uplink import Uplink
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker
 from gateway.wire import pack, payloads
-from gateway.worker import InlineWorker
 
 SPEC = UplinkSpec("district", "broker.invalid", 8883, "", "", "")
 LAYOUT = pack.Layout("dev-1", 0, (Point("dev-1/t", "t", Kind.FLOAT, "Cel"),))

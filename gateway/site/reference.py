@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from gateway import site_schema as site
-from gateway import site_template as template
+from gateway.site import schema as site
+from gateway.site import template
 
 _SITE: tuple[type[site.Shape], ...] = (
     site.SiteShape,

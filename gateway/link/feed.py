@@ -22,7 +22,7 @@ FAILED_S = 1.0
 
 
 class Source(Protocol):
-    """What is read: a `gateway.journal.Lane`."""
+    """What is read: a `gateway.store.journal.Lane`."""
 
     async def after(self, sequence: int, limit: int, limit_bytes: int) -> list[Record]: ...
     def on_visible(self, callback: Callable[[], None]) -> None: ...

@@ -3,7 +3,7 @@
 Guarantees
 * Alarms first: a new alarm goes before every telemetry record, and never waits for a slot that telemetry holds; after
   `TURN` alarms in a row one telemetry record goes, so that it never starves. Alarms go in order.
-* What settles a record, and what goes again when, is `gateway.delivery`'s; each try of a record has the same id.
+* What settles a record, and what goes again when, is `gateway.link.delivery`'s; each try of a record has the same id.
 * At most ``min(window, Receive Maximum)`` publishes are unacknowledged, and no more telemetry bytes than come back
   quickly, so that an alarm does not wait behind them on a slow link.
 * A record that can never go over this connection (too large, unreadable) is set aside, counted and shown.
@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway import mqtt
 from gateway.clock import Clock
-from gateway.delivery import Alarms, Budget, Telemetry
 from gateway.errors import DeliveryError, LinkError
-from gateway.feed import Feed, Source
+from gateway.link import mqtt
+from gateway.link.delivery import Alarms, Budget, Telemetry
+from gateway.link.feed import Feed, Source
 from gateway.model import Draft, Lane, Record, UplinkSpec
 from gateway.wire import pack, payloads
 
@@ -38,7 +38,7 @@ NEVER = frozenset({0x95, 0x99})
 
 
 class Store(Source, Protocol):
-    """What an uplink needs of a `gateway.journal.Lane`, besides reading."""
+    """What an uplink needs of a `gateway.store.journal.Lane`, besides reading."""
 
     def position(self, uplink: str) -> int: ...
     def backlog(self, uplink: str) -> int: ...

@@ -19,8 +19,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gateway.model import Text
-from gateway.site_schema import PATTERNS
-from gateway.yaml_lines import Document, Keys
+from gateway.site.schema import PATTERNS
+from gateway.site.yaml_lines import Document, Keys
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ Guarantees
 * A packet larger than `tls.INBOUND_BYTES`, or of QoS 2, ends the connection before memory is taken for it.
 * Every PUBACK's reason code is handed on.
 
-It decides nothing: what is sent, again, or settled is `gateway.uplink`'s.
+It decides nothing: what is sent, again, or settled is `gateway.link.uplink`'s.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway import tls
 from gateway.errors import LinkError
+from gateway.link import tls
 from gateway.model import UplinkSpec
 from gateway.wire.payloads import Message
 

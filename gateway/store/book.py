@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.clock import Clock
-from gateway.journal_open import Birth, Content, Segment
 from gateway.model import Draft, Lane, Record
-from gateway.seal import ZERO, Scribe, seal
+from gateway.store.open import Birth, Content, Segment
+from gateway.store.seal import ZERO, Scribe, seal
 
 _UNKNOWN_BASE = 2**50
 """Beyond any sequence of a file; with the wall time in it, so that the next such journal is beyond this one; below

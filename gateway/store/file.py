@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import apsw
 
-from gateway import journal_open, retention
+from gateway import retention
 from gateway.errors import StorageError
-from gateway.journal_open import DAMAGE, Birth, Content, Damaged, Item, Segment, as_json, put, transaction
-from gateway.journal_rows import INSERT, Page, Rows, Verdict, as_row
 from gateway.model import Lane, Record
-from gateway.ranges import Pair, Ranges
+from gateway.store import open as journal_open
+from gateway.store.open import DAMAGE, Birth, Content, Damaged, Item, Segment, as_json, put, transaction
+from gateway.store.ranges import Pair, Ranges
+from gateway.store.rows import INSERT, Page, Rows, Verdict, as_row
 
 _GONE_RANGES = 5_000
 """Beyond this the oldest ranges of what is gone are joined, and a loss inside them is no longer seen."""

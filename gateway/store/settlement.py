@@ -10,8 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from gateway.journal_open import Item, Segment, as_json
-from gateway.ranges import Pair, Ranges, common
+from gateway.store.open import Item, Segment, as_json
+from gateway.store.ranges import Pair, Ranges, common
 
 
 class Settlement:

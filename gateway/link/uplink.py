@@ -1,7 +1,7 @@
 """One way to one district: a connection after the other, for as long as the gateway lives. There is no offline mode.
 
 Guarantees
-* What is sent, again, and settled is `gateway.outbox`'s; here is only when there is a connection.
+* What is sent, again, and settled is `gateway.link.outbox`'s; here is only when there is a connection.
 * A broker that does not acknowledge in time is left for a new connection; so is a link that breaks. Connections are
   tried for ever, with back-off and full jitter; a refusal (certificate, key, name, permission) is shown as such.
 * Birth and will on the status topic; at the end it says good-bye within `FAREWELL_S`.
@@ -15,11 +15,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from gateway import mqtt, retry
+from gateway import retry
 from gateway.clock import Clock
 from gateway.errors import LinkError
+from gateway.link import mqtt
+from gateway.link.outbox import PUBACK_S, Outbox, Store
 from gateway.model import Record, UplinkSpec
-from gateway.outbox import PUBACK_S, Outbox, Store
 from gateway.wire import pack, payloads
 
 log = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from typing import Any
 from drivers.contract import Exchange, Reply
 from gateway.clock import Clock
 from gateway.errors import BusError
-from gateway.line import LONGEST_FRAME_BYTES, Drain, Inbox, Timing
+from gateway.field.line import LONGEST_FRAME_BYTES, Drain, Inbox, Timing
+from gateway.field.port import Opener, Port, take_all
+from gateway.field.timer import Deadline, PreciseTimer
 from gateway.model import BusKind, BusSpec, Quality, Scan
-from gateway.port import Opener, Port, take_all
-from gateway.timer import Deadline, PreciseTimer
 
 Poll = Generator[Exchange, Reply, Scan]
 

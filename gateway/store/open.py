@@ -27,7 +27,7 @@ from zlib import crc32
 
 import apsw
 
-from gateway.ranges import Pair, Ranges
+from gateway.store.ranges import Pair, Ranges
 
 APPLICATION_ID = 0x47454E47  # "GENG"
 VERSION = 1

@@ -17,9 +17,9 @@ from pydantic_core import PydanticCustomError
 from drivers.contract import Driver
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
-from gateway.site_schema import Amount, Id, Period, Shape, Span, TextShape, Words, field
-from gateway.site_words import nearest, validate
-from gateway.yaml_lines import Document, Keys, dotted, read
+from gateway.site.schema import Amount, Id, Period, Shape, Span, TextShape, Words, field
+from gateway.site.words import nearest, validate
+from gateway.site.yaml_lines import Document, Keys, dotted, read
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:

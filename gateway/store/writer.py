@@ -21,12 +21,12 @@ from typing import Protocol, TypeVar
 
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
-from gateway.journal_file import Expected, JournalFile, Outcome
-from gateway.journal_open import Item
-from gateway.journal_tail import Batch, Tail
 from gateway.model import Lane, Record
-from gateway.settlement import Settlement
-from gateway.worker import Worker
+from gateway.store.file import Expected, JournalFile, Outcome
+from gateway.store.open import Item
+from gateway.store.settlement import Settlement
+from gateway.store.tail import Batch, Tail
+from gateway.store.worker import Worker
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.model import Kind, Point, Text
-from gateway.site_schema import AboveShape, BelowShape, BitShape, EqualsShape, OutsideShape, RateShape, StaleShape
-from gateway.site_words import nearest
-from gateway.yaml_lines import Document, Keys
+from gateway.site.schema import AboveShape, BelowShape, BitShape, EqualsShape, OutsideShape, RateShape, StaleShape
+from gateway.site.words import nearest
+from gateway.site.yaml_lines import Document, Keys
 from rules import spec
 
 _NUMBERS = (Kind.INT, Kind.FLOAT)

@@ -13,11 +13,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from gateway.errors import StorageError
-from gateway.journal_file import JournalFile
-from gateway.journal_rows import Verdict
-from gateway.journal_writer import Writer
 from gateway.model import Lane, Record
-from gateway.ranges import Pair, Ranges
+from gateway.store.file import JournalFile
+from gateway.store.ranges import Pair, Ranges
+from gateway.store.rows import Verdict
+from gateway.store.writer import Writer
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from itertools import islice
 
 from gateway import retention
 from gateway.errors import StorageError
-from gateway.journal_file import Drop, Work
-from gateway.journal_open import Item
 from gateway.model import Lane, Record
-from gateway.ranges import Ranges
 from gateway.retention import Row
+from gateway.store.file import Drop, Work
+from gateway.store.open import Item
+from gateway.store.ranges import Ranges
 
 Then = Callable[[list[Record], StorageError | None], None]
 _FLIGHT_RECORDS = 500

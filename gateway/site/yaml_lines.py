@@ -8,7 +8,7 @@ Guarantees
   is not bounded: 100,000 opening brackets kill the process there (PyYAML 6.0.3).
 * Whatever the bytes are, only `ConfigError` leaves this module.
 
-It knows nothing of what a site is; see `gateway.site_schema`.
+It knows nothing of what a site is; see `gateway.site.schema`.
 """
 
 from __future__ import annotations

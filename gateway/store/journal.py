@@ -31,20 +31,20 @@ from pathlib import Path
 from gateway import retention
 from gateway.clock import Clock
 from gateway.errors import StorageError
-from gateway.journal_book import Book
-from gateway.journal_file import Drop, Expected, JournalFile, Outcome
-from gateway.journal_open import Birth, Content
-from gateway.journal_reader import Reader
-from gateway.journal_room import Room
-from gateway.journal_tail import Batch, Tail, Then
-from gateway.journal_words import Counters as Counters
-from gateway.journal_words import Opened as Opened
-from gateway.journal_writer import Writer
 from gateway.model import Draft, Lane, Record
-from gateway.ranges import Pair, Ranges
-from gateway.settlement import Settlement
+from gateway.store.book import Book
+from gateway.store.file import Drop, Expected, JournalFile, Outcome
+from gateway.store.open import Birth, Content
+from gateway.store.ranges import Pair, Ranges
+from gateway.store.reader import Reader
+from gateway.store.room import Room
+from gateway.store.settlement import Settlement
+from gateway.store.tail import Batch, Tail, Then
+from gateway.store.words import Counters as Counters
+from gateway.store.words import Opened as Opened
+from gateway.store.worker import Worker
+from gateway.store.writer import Writer
 from gateway.wire import payloads
-from gateway.worker import Worker
 
 _GAP = {Lane.ALARM: payloads.EVENT_GAP, Lane.TELEMETRY: payloads.TELEMETRY_GAP}
 _CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}

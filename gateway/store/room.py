@@ -15,12 +15,12 @@ from typing import Protocol
 
 from gateway import retention
 from gateway.errors import StorageError
-from gateway.journal_file import Drop, JournalFile
-from gateway.journal_tail import Then
-from gateway.journal_writer import Writer, give
 from gateway.model import Lane
-from gateway.ranges import Pair, Ranges
-from gateway.settlement import Settlement
+from gateway.store.file import Drop, JournalFile
+from gateway.store.ranges import Pair, Ranges
+from gateway.store.settlement import Settlement
+from gateway.store.tail import Then
+from gateway.store.writer import Writer, give
 
 
 class Keeper(Protocol):

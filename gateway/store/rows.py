@@ -17,9 +17,9 @@ from typing import NamedTuple
 import apsw
 
 from gateway.model import Lane, Record
-from gateway.ranges import Pair, Ranges
 from gateway.retention import Row, subject_of
-from gateway.seal import ZERO, sound
+from gateway.store.ranges import Pair, Ranges
+from gateway.store.seal import ZERO, sound
 
 _SELECT = """SELECT CAST(sequence AS INTEGER), CAST(journal AS BLOB), CAST(run AS BLOB), CAST(kind AS BLOB),
   CAST(boot AS BLOB), CAST(at AS REAL), CAST(wall AS REAL), CAST(trusted AS INTEGER), CAST(body AS BLOB),

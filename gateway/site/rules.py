@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, Severity, Text
-from gateway.site_limits import KINDS, LEAVES
-from gateway.site_schema import (
+from gateway.site.limits import KINDS, LEAVES
+from gateway.site.schema import (
     AlarmShape,
     KOfNShape,
     PlaceShape,
     WhenShape,
 )
-from gateway.site_words import nearest
-from gateway.yaml_lines import Document, Keys
+from gateway.site.words import nearest
+from gateway.site.yaml_lines import Document, Keys
 from rules import spec
 
 TURNAROUND_S = 0.02

@@ -12,11 +12,11 @@ from typing import Any
 
 from drivers.contract import Driver
 from gateway.model import BusKind, BusSpec, Device, Text
-from gateway.site_rules import place
-from gateway.site_schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape
-from gateway.site_template import Template, Templates
-from gateway.site_words import nearest, one_of, unknown_key, validate
-from gateway.yaml_lines import Document, Keys
+from gateway.site.rules import place
+from gateway.site.schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape
+from gateway.site.template import Template, Templates
+from gateway.site.words import nearest, one_of, unknown_key, validate
+from gateway.site.yaml_lines import Document, Keys
 
 
 def items(document: Document, section: str) -> Iterator[tuple[Keys, Any]]:

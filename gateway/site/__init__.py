@@ -1,0 +1,13 @@
+"""The site file as the daemon understands it; `gateway.config.load` is the door. pydantic lives here and nowhere else.
+
+| module       | what it is                                                             |
+|--------------|------------------------------------------------------------------------|
+| `yaml_lines` | strict YAML with the line of every value                               |
+| `schema`     | the shape of the file: keys, types, limits, what each means            |
+| `words`      | every mistake in Chinese and English, with the nearest known word      |
+| `template`   | device templates: the points of one model as data                      |
+| `devices`    | buses and devices: addresses, templates, periods                       |
+| `rules`      | conditions and alarms: `when:` becomes `rules.spec`                    |
+| `limits`     | whether a condition can come true and end: ranges, periods, hysteresis |
+| `reference`  | docs/site-file.md and the JSON Schema, from the same declarations      |
+"""
