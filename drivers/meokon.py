@@ -112,7 +112,8 @@ def _layout(head: bytes, length: int) -> Layout | None:
     return None
 
 
-def _measure(data: bytes) -> int:
+def measure(data: bytes) -> int:
+    """The length of the frame that begins so, for `Framer`."""
     if len(data) < 5:
         return 0
     length = int.from_bytes(data[3:5], "big")
@@ -127,7 +128,8 @@ def _sound(frame: bytes) -> bool:
     return frame[-2:] == END and crc16(frame[:-4]) == int.from_bytes(frame[-4:-2], "big")
 
 
-def _told(frame: bytes) -> Told:
+def decode(frame: bytes) -> Told:
+    """What a sound frame says."""
     layout = _layout(frame, len(frame))
     pressure, time = None, b""
     if layout:
@@ -170,7 +172,7 @@ Events = Generator[Send | Heard | Stranger | Wait, Received | Deadline | None, N
 
 def listen(devices: Mapping[str, Device]) -> Events:
     """`Driver.listen`: serves one connection for as long as it lasts."""
-    framer = Framer(START, _measure, _sound, LONGEST_BYTES)
+    framer = Framer(START, measure, _sound, LONGEST_BYTES)
     since = None  # when what is incomplete began
     while True:
         event = yield Wait(None if since is None else since + GIVE_UP_S)
@@ -184,7 +186,7 @@ def listen(devices: Mapping[str, Device]) -> Events:
         if since is None and framer.incomplete_bytes:
             since = event.at
         for frame in frames:
-            yield from _hear(devices, _told(frame), event.at)
+            yield from _hear(devices, decode(frame), event.at)
 
 
 def _hear(devices: Mapping[str, Device], told: Told, at: float) -> Events:
