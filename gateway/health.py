@@ -161,6 +161,7 @@ def notify(state: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.setblocking(False)  # a service manager that does not read must not stop the loop
         try:
             channel.sendto(state.encode(), address)
         except OSError:

@@ -1,0 +1,90 @@
+"""The composition root: which file runs, how times cross a restart, and what the daemon must not load."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.app import bridge, load
+from gateway.errors import ConfigError
+from gateway.pipeline import clocks
+from tests.clocks import HandClock
+
+ROOT = Path(__file__).parents[2]
+GOOD = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
+
+
+def test_a_good_site_is_kept_as_last_known_good(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    site, last_known_good = load(path)
+    assert (site.gateway.id, last_known_good) == ("demo-01", False)
+    path.write_text(GOOD.replace("demo-01", "demo 01"), encoding="utf-8")
+    site, last_known_good = load(path)
+    assert (site.gateway.id, last_known_good) == ("demo-01", True)
+    assert Path(site.journal.directory) == tmp_path / "journal"
+
+
+def test_a_bad_site_without_a_good_one_before_is_refused(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text("gateway: {}", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        load(path)
+
+
+def test_a_folder_that_cannot_be_written_stops_no_good_site(tmp_path, monkeypatch):
+    """/etc may be read-only; then there is no last known good, and that is said."""
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    (tmp_path / ".site.yaml.new").mkdir()
+    assert load(path)[1] is False
+
+
+def test_within_one_boot_times_stay(tmp_path):
+    clock = HandClock(at=5000)
+    saved = clocks(clock)
+    clock.advance(60)
+    assert bridge(saved, clock) == 0
+
+
+def test_across_a_reboot_trusted_clocks_bridge_the_gap():
+    """A delay that began 10 s before the cut, 30 s ago by the wall clock, began 40 s before now."""
+    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
+    saved = clocks(before)
+    after = HandClock(at=20, wall=1_800_000_030, boot="b" * 32)
+    began = 4990
+    assert after.monotonic() - (began + bridge(saved, after)) == pytest.approx(40)
+
+
+def test_across_a_reboot_without_trusted_clocks_the_gap_counts_as_nothing():
+    """At least: what had elapsed stays elapsed."""
+    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
+    saved = clocks(before)
+    after = HandClock(at=20, wall=30.0, boot="b" * 32, trusted=False)
+    assert after.monotonic() - (4990 + bridge(saved, after)) == pytest.approx(10)
+
+
+def test_a_wall_clock_that_went_back_bridges_nothing():
+    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
+    after = HandClock(at=20, wall=1_700_000_000, boot="b" * 32)
+    assert after.monotonic() - (4990 + bridge(clocks(before), after)) == pytest.approx(10)
+
+
+@pytest.mark.parametrize("saved", [None, b"", b"[]", b"{}", b"\xff", json.dumps({"boot": 1, "at": "x"}).encode()])
+def test_saved_clocks_that_cannot_be_read_move_nothing(saved):
+    assert bridge(saved, HandClock()) == 0
+
+
+FOREIGN = (
+    "typer", "rich", "cryptography", "pymodbus", "aiomqtt", "iotcore", "hypothesis", "click",
+    "firmware_sim", "district", "gateway.demo", "gateway.commands", "sqlite3",
+)  # fmt: skip
+
+
+def test_the_daemon_loads_nothing_that_it_does_not_need():
+    """64 MiB on a Pi: each of these costs 5 to 40."""
+    code = f"import sys, gateway.app; print([name for name in {FOREIGN!r} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.strip() == "[]"

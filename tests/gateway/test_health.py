@@ -1,0 +1,143 @@
+"""The gateway watches itself: its concerns are points and alarms, and the watchdog is fed on progress only."""
+
+import asyncio
+import socket
+
+import pytest
+
+from gateway import health
+from gateway.model import Quality, Severity, State
+from rules.engine import Engine
+from tests.clocks import HandClock
+from tests.waiting import until
+
+
+def concerns(**wrong):
+    return {concern.name: (lambda name=concern.name: wrong.get(name, False)) for concern in health.CONCERNS}
+
+
+def test_every_concern_is_a_point_an_alarm_and_has_words_in_both_languages():
+    points = {point.id for point in health.device().groups[0].points}
+    for alarm in health.alarms():
+        assert alarm.id in points
+        assert alarm.text.zh
+        assert alarm.text.en
+    assert len(health.alarms()) == len(health.CONCERNS)
+
+
+def test_a_concern_without_a_watcher_is_refused():
+    """A point that nobody looks after would always be well."""
+    names = {concern.name for concern in health.CONCERNS} - {"uplink_down"}
+    with pytest.raises(ValueError, match="uplink_down"):
+        health.Health(HandClock(), dict.fromkeys(names, bool), {}, print)
+
+
+def test_a_failing_disk_becomes_an_alarm_by_the_ordinary_rules():
+    """No second mechanism beside the rules."""
+    clock = HandClock()
+    groups = {(health.DEVICE, 0): tuple(point.id for point in health.device().groups[0].points)}
+    engine = Engine(health.alarms(), groups, clock.monotonic())
+    watcher = health.Health(clock, concerns(storage_alarms_failing=True), {}, print)
+    (transition,) = engine.step(watcher.scan(), clock.monotonic()).transitions
+    assert (transition.alarm, transition.after) == ("gateway/storage_alarms_failing", State.UNACKNOWLEDGED)
+    assert engine.alarms()[transition.alarm].spec.severity is Severity.CRITICAL
+
+
+def test_its_scan_says_whether_the_clock_is_trusted():
+    clock = HandClock(trusted=False)
+    scan = health.Health(clock, concerns(), {}, print).scan()
+    assert scan.values[-1] == 0
+    assert set(scan.qualities) == {Quality.GOOD}
+
+
+def test_a_part_that_does_not_move_is_stalled():
+    """The service manager hears no more of us, though the loop itself still turns."""
+    clock = HandClock()
+    moved = {"bus": clock.monotonic(), "rules": clock.monotonic()}
+    watcher = health.Health(clock, concerns(), {name: (lambda name=name: moved[name], 15.0) for name in moved}, print)
+    clock.advance(10)
+    moved["rules"] = clock.monotonic()
+    assert watcher.stalled() == []
+    clock.advance(6)
+    assert watcher.stalled() == ["bus"]
+
+
+async def test_the_watchdog_is_fed_only_while_all_parts_move(tmp_path, monkeypatch):
+    """What systemd sees on its socket."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        clock = HandClock()
+        moved = clock.monotonic()
+        scans = []
+
+        async def tick(at):
+            clock.advance(at - clock.monotonic())
+            await asyncio.sleep(0)
+
+        clock.sleep_until = tick
+        watcher = health.Health(clock, concerns(), {"bus line-1": (lambda: moved, 2.5)}, scans.append)
+        task = asyncio.create_task(watcher.run())
+        await until(lambda: len(scans) >= 6)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        heard = [manager.recv(4096).decode() for _ in range(6)]
+    assert heard[0] == "READY=1"
+    assert ["WATCHDOG=1" in words for words in heard[1:6]] == [True, True, True, False, False]
+    assert "bus line-1" in heard[5]
+
+
+def test_without_a_service_manager_nothing_is_sent(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    health.notify("READY=1")
+
+
+def test_a_service_manager_that_is_gone_does_no_harm(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    health.notify("WATCHDOG=1")
+
+
+class Numbers:
+    def __init__(self):
+        self.settled, self.newest = 0, 0
+
+    def lag(self, clock):
+        return health.Lag(clock, lambda: self.settled, lambda: self.newest, 30.0)
+
+
+def test_receipts_are_overdue_30_s_after_what_is_still_unsettled():
+    clock, numbers = HandClock(), Numbers()
+    lag = numbers.lag(clock)
+    assert not lag.overdue()
+    numbers.newest = 5
+    assert not lag.overdue()
+    clock.advance(29)
+    assert not lag.overdue()
+    clock.advance(1)
+    assert lag.overdue()
+    numbers.settled = 5
+    assert not lag.overdue()
+
+
+def test_steady_receipts_are_never_overdue():
+    """Something is always on its way, and nothing stays."""
+    clock, numbers = HandClock(), Numbers()
+    lag = numbers.lag(clock)
+    for second in range(120):
+        numbers.newest, numbers.settled = second + 1, second - 5
+        assert not lag.overdue()
+        clock.advance(1)
+
+
+def test_one_record_that_stays_is_overdue_though_others_come():
+    clock, numbers = HandClock(), Numbers()
+    lag = numbers.lag(clock)
+    overdue = []
+    for second in range(40):
+        numbers.newest, numbers.settled = second + 1, min(second, 3)
+        overdue.append(lag.overdue())
+        clock.advance(1)
+    assert overdue.index(True) == pytest.approx(33, abs=1)
