@@ -101,7 +101,7 @@ class Pipeline:
         self._state: dict[str, bytes | None] = {}
         self._state_timer: Timer | None = None
         self._state_at = float("inf")
-        self._flushed = -commit_s
+        self._flushed = float("-inf")
         self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
         self._wake: Timer | None = None
         self._wake_at = float("inf")
@@ -122,8 +122,19 @@ class Pipeline:
         if columns is None or columns:
             self._burst.append((self._layouts[scan.device, scan.group], scan, columns))
             if self._burst_timer is None:
-                at = max(self._clock.monotonic() + BURST_S, self._flushed + self._commit_s)
-                self._burst_timer = self._clock.call_at(at, self.flush)
+                self._burst_timer = self._clock.call_at(self._flush_at(), self.flush)
+
+    def _flush_at(self) -> float:
+        """`BURST_S` from now, or in the next slot of the pollers' grid when this one had its commit, or is nearly over.
+
+        By slots, not by the time since the last commit: else a commit between two polls, such as the first one after the
+        start, would make all later polls wait for the moment between the polls.
+        """
+        now = self._clock.monotonic()
+        slot = now // self._commit_s * self._commit_s
+        if self._flushed >= slot or now + BURST_S >= slot + self._commit_s:
+            return slot + self._commit_s + BURST_S
+        return now + BURST_S
 
     def command(self, command: Command) -> Text | None:
         """A person's command; returns why it was refused, or None."""

@@ -195,3 +195,19 @@ async def test_a_bug_in_the_rules_does_not_stop_the_telemetry(house):
     house.scan(3.0)
     house.clock.advance(1.0)
     assert len(await house.records(house.telemetry)) == 1
+
+
+async def test_a_commit_between_two_polls_does_not_make_the_next_ones_wait(house):
+    """Polls lie on the grid; the first one after a start, a terminal that called, lie anywhere."""
+    house.clock.advance(0.7)
+    house.scan(1.0)
+    for second in range(1, 6):
+        house.clock.advance(house.clock.monotonic() // 1 + 1 - house.clock.monotonic())
+        house.scan(10.0 * second)
+        house.clock.advance(BURST_S * 1.1)
+        *_, record = await house.records(house.telemetry)
+        *_, entry = pack.decode(record.body, pack.Layouts(house.telemetry.state))
+        assert entry.values[0] == 10.0 * second
+        house.clock.advance(0.67)
+        house.scan(10.0 * second + 1)
+    assert len(await house.records(house.telemetry)) == 6
