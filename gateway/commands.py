@@ -192,6 +192,20 @@ def read(
     out.print(_table(f"{device}", ("point", "名称", "name", "value", "quality", "age"), rows))
 
 
+@app.command()
+def decode(
+    protocol: Annotated[str, typer.Argument(help="gb26875, modbus-rtu, modbus-tcp, bwm826 or meokon. 协议")],
+    data: Annotated[str, typer.Argument(metavar="HEX", help="Bytes in hex; - reads standard input. 十六进制字节")],
+    dialect: Annotated[str, typer.Option(help="gb26875: whose way to speak. 厂家方言")] = "standard",
+    as_json: AsJson = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Several frames in a row. 连续多帧")] = False,
+) -> None:
+    """Say in words what bytes of a wire mean, field by field. 逐字段解析报文"""
+    from gateway.decode.console import run as show
+
+    raise typer.Exit(show(protocol, data, dialect, as_json=as_json, as_stream=stream))
+
+
 def control_socket(given: Path | None) -> Path:
     """The control socket: given, $GENGFU_SOCKET, the installed one, or that of a demo running in this folder."""
     candidates = [Path("/run/gengfu/control.sock"), Path("demo-run/run/control.sock")]
