@@ -38,16 +38,19 @@ async def measure(folder: Path, devices: int, registers: int, seconds: float) ->
         )  # fmt: skip
         await world.watch()
         await asyncio.sleep(WARM_UP_S)
-        cpu_before, _, _ = world.usage("gateway")
+        user_before, system_before, _, _ = world.usage("gateway")
         await asyncio.sleep(seconds)
-        cpu_after, rss, peak = world.usage("gateway")
+        user_after, system_after, rss, peak = world.usage("gateway")
     finally:
         await world.close()
-    cpu = cpu_after - cpu_before
+    user, system = user_after - user_before, system_after - system_before
+    cpu = user + system
     points = devices * registers * seconds
     with sqlite3.connect(folder / "district.db") as database:
         stored = database.execute("select count(*), sum(length(body)) from record where lane = 'telemetry'").fetchone()
-    print(f"cpu_s_per_10000_points {cpu / points * 10_000:.4f}   (goal 0.05; {points:.0f} points in {seconds:.0f} s)")
+    print(
+        f"cpu_s_per_10000_points {cpu / points * 10_000:.4f}   (goal 0.05; user {user / points * 10_000:.4f}, system {system / points * 10_000:.4f}; {points:.0f} points in {seconds:.0f} s)"
+    )
     print(f"core_share             {cpu / seconds * 100:.1f} %")
     print(f"rss_mib                {rss:.1f}   peak {peak:.1f} (goal 64)")
     print(f"district_records       {stored[0]} with {stored[1]} bytes")

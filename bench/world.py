@@ -84,13 +84,13 @@ class World:
                 raise
             raise RuntimeError((self.folder / "gateway.log").read_text()[-2000:]) from None
 
-    def usage(self, name: str) -> tuple[float, float, float]:
-        """Processor seconds, memory now and memory at its highest (MiB) of a part."""
+    def usage(self, name: str) -> tuple[float, float, float, float]:
+        """Processor seconds (user, system), memory now and memory at its highest (MiB) of a part."""
         pid = self.parts[name].pid
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         mib = {key: int(status[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM")}
-        return (int(fields[11]) + int(fields[12])) / TICK, mib["VmRSS"], mib["VmHWM"]
+        return int(fields[11]) / TICK, int(fields[12]) / TICK, mib["VmRSS"], mib["VmHWM"]
 
     async def close(self) -> None:
         for name in ("gateway", "load", "district"):

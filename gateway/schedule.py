@@ -157,13 +157,15 @@ class Schedule:
 
     def _rank(self, now: float) -> int | None:
         """The rank whose turn it is."""
-        due = [bool(queue) and queue[0][0] <= now for queue in self._queues]
-        above = 0
-        for rank in _RANKS:
-            if due[rank] and above and self._passed[rank] >= above:
-                return rank
+        first, above = None, 0
+        for rank, queue in enumerate(self._queues):
+            if queue and queue[0][0] <= now:
+                if above and self._passed[rank] >= above:
+                    return rank
+                if first is None:
+                    first = rank
             above += self._sizes[rank]
-        return next((rank for rank in _RANKS if due[rank]), None)
+        return first
 
     def _count(self, turn: int, now: float) -> None:
         """Remember for each rank how much of the higher ones it has let pass."""
