@@ -291,7 +291,12 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
 def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, Any, None]]:
     """Name -> what runs for ever, each kept alive by the guard."""
     control = Control(
-        Path(parts.site.gateway.control_socket), parts.views().table(), parts.pipeline.command, parts.clock, parts.guard
+        Path(parts.site.gateway.control_socket),
+        parts.views().table(),
+        parts.pipeline.command,
+        parts.clock,
+        parts.guard,
+        parts.pipeline.written,
     )
     runs = {
         **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},

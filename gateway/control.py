@@ -4,7 +4,8 @@ Guarantees
 * Only the owner and group of the daemon reach it (0660, in a directory of the site); each command is recorded with the
   person: the name given, and the user id that the kernel vouches for (SO_PEERCRED).
 * A line is at most 64 KiB, a connection that sends nothing for a minute is closed, at most 16 are open.
-* A command enters the pipeline like a key or a signed message would; an answer says what became of it, in both languages.
+* A command enters the pipeline like a key or a signed message would; an answer says what became of it, in both languages,
+  and what it says was done is on the disk before it is said (or half a second has passed: law 5).
 
 Requests: ``{"do": "status" | "points" | "alarms" | "read", "device": …}`` or ``{"do": "acknowledge" | "reset", "alarm": …,
 "who": …, "why": …}``. Answers: ``{"ok": true, …}`` or ``{"ok": false, "zh": …, "en": …}``.
@@ -18,7 +19,7 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,15 @@ class Control:
         command: Callable[[Command], Text | None],
         clock: Clock,
         guard: Guard,
+        written: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`written` is awaited before a command is answered."""
         self._path = path
         self._views = views
         self._command = command
         self._clock = clock
         self._guard = guard
+        self._written = written
         self._open = 0
 
     async def run(self) -> None:
@@ -78,7 +82,10 @@ class Control:
         self._open += 1
         try:
             while line := await asyncio.wait_for(reader.readline(), IDLE_S):
-                writer.write(json.dumps(self.answer(line, _peer(writer)), ensure_ascii=False).encode() + b"\n")
+                answer = self.answer(line, _peer(writer))
+                if self._written and "who" in answer:
+                    await self._written()
+                writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
                 await asyncio.wait_for(writer.drain(), IDLE_S)
         except (TimeoutError, ConnectionError, ValueError, asyncio.LimitOverrunError):
             pass  # gone, silent or sending an endless line: the connection ends, nothing else does

@@ -15,6 +15,7 @@ It knows nothing of buses, brokers or persons; it holds the latest scan of each 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -110,6 +111,8 @@ class Pipeline:
         self.progress: dict[str, Progress] = {}
         """By alarm: its latest transition."""
         self._find_trail()
+        self._told: asyncio.Future[None] | None = None
+        """Done when the latest commit is announced."""
         self.scans = 0
         self.moved = clock.monotonic()
 
@@ -140,6 +143,11 @@ class Pipeline:
         """A person's command; returns why it was refused, or None."""
         step = self._step(command)
         return step.refused if step else Text("内部错误，已记录", "internal error, logged")
+
+    async def written(self) -> None:
+        """Until all that was taken so far is on the disk, or announced without it: half a second at most (law 5)."""
+        if self._told:
+            await asyncio.shield(self._told)
 
     def start(self) -> None:
         """Arm the engine's first deadline."""
@@ -216,7 +224,11 @@ class Pipeline:
         return state
 
     def _announce(self, transitions: tuple[Transition, ...]) -> Callable[[list[Record], StorageError | None], None]:
+        told = self._told = asyncio.get_running_loop().create_future()
+
         def announce(records: list[Record], error: StorageError | None) -> None:
+            if not told.done():  # cancelled with a loop that ends
+                told.set_result(None)
             for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
                 self.reached(record, "announced" if error else "committed")
                 words = f" (NOT DURABLE: {error})" if error else ""

@@ -173,3 +173,24 @@ def _uncommitted_s(log, committed, began, killed):
             if near == len(times) or times[near] > entry["mono"] + 0.3:
                 return killed - entry["mono"]
     return 0.0
+
+
+async def test_what_a_person_was_told_is_done_survives_a_kill_at_that_moment(tmp_path):
+    """An acknowledgement that was answered ok is in the journal, though the daemon was killed as the answer was read."""
+    count = 6
+    scene, site = world.devices(count, 0.2)
+    async with world.running(tmp_path, scene, site) as there:
+        there.tell(set={f"smoke-{number}/density": 7 for number in range(1, count + 1)})
+        for number in range(1, count + 1):
+            await there.start("gateway")
+            await until(lambda number=number: there.alarms().get(f"high-{number}") == "unacknowledged", 30)
+            assert there.ask("acknowledge", alarm=f"high-{number}", who="tester")["ok"]
+            await there.stop("gateway", signal.SIGKILL)
+        await there.deliver()
+        books.settle_accounts(tmp_path)
+        done = {
+            body["alarm"]
+            for _, body in books.transitions(books.lane(tmp_path, "alarm"))
+            if body["after"] == "acknowledged"
+        }
+    assert done == {f"high-{number}" for number in range(1, count + 1)}
