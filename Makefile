@@ -53,7 +53,7 @@ bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFO
 	@$(BIN)/python -m bench
 
 faults: .venv/ready ## The full figures of the fault tests (long); the suite runs a small share
-	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults -s
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults tests/e2e -s
 
 clean: ## Remove what setup and the demo made
 	@rm -rf .uv .venv demo-run

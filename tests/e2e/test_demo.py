@@ -16,6 +16,8 @@ from tests import brokers
 from tests.e2e import world
 
 FULL = os.environ.get("GENGFU_FAULTS") == "full"
+BROKERS = ["mosquitto", "embedded"] if FULL else ["mosquitto"]
+"""The embedded one takes 80 s more, and no production site runs it: a part of the full run."""
 STORY_S = 75
 LONGEST_S = 240
 SLACK_MS = 2
@@ -41,16 +43,8 @@ async def gengfu(folder, *arguments, **environment):
     return process.returncode, output.decode(errors="replace")
 
 
-@pytest.mark.parametrize(
-    "broker",
-    [
-        pytest.param("mosquitto", marks=brokers.skip_without_mosquitto),
-        # 80 s more for a broker that no production site runs.
-        pytest.param(
-            "embedded", marks=[] if FULL else pytest.mark.skip(reason="part of the full run: GENGFU_FAULTS=full")
-        ),
-    ],
-)
+@brokers.skip_without_mosquitto
+@pytest.mark.parametrize("broker", BROKERS)
 async def test_the_demo_tells_the_truth(tmp_path, broker):
     """Exit 0, and every figure of the report follows from simulator's log, journal and district's database."""
     status, output = await gengfu(
@@ -116,6 +110,8 @@ def check_alarms(report, kept):
         alarm["id"]: alarm.get("on_delay_s", 0) for alarm in yaml.safe_load((kept / "site.yaml").read_text())["alarms"]
     }
     assert {alarm["id"] for alarm in report["alarms"]} == EXPECTED
+    scene = yaml.safe_load((kept / "scene.yaml").read_text())
+    rates = {said["alarm"] for said in scene["expect"] if "rate" in said}
     latencies = {True: [], False: []}
     for alarm in report["alarms"]:
         kind, wall, body = committed[alarm["record"]]
@@ -124,7 +120,9 @@ def check_alarms(report, kept):
         assert (told["alarm"], told["after"]) == (alarm["id"], "unacknowledged")
         assert told["place"] == alarm["place"]
         assert any(abs(entry["t"] - alarm["changed_at"]) < 1e-3 for entry in changes), alarm
-        assert alarm["changed_at"] <= alarm["raised_at"] == wall
+        assert alarm["raised_at"] == wall
+        # A rate has no one change: what the rule sees of its samples may cross the limit before the log's own chord does.
+        assert alarm["changed_at"] <= wall or alarm["id"] in rates
         assert alarm["district_at"] == arrived[alarm["record"]]
         assert alarm["raised_at"] <= alarm["district_at"] + 0.001  # the district keeps milliseconds
         assert alarm["receipt_at"], alarm

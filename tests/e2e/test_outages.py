@@ -3,6 +3,7 @@
 Nothing is lost, alarms arrive before the backlog, and what a broker acknowledged and then lost is sent again.
 """
 
+import os
 import signal
 import sys
 import time
@@ -15,6 +16,8 @@ from tests.waiting import until
 
 pytestmark = brokers.skip_without_mosquitto
 
+FULL = os.environ.get("GENGFU_FAULTS") == "full"
+TIMES = (1, 2) if FULL else (1,)
 TOLERANCE = 5
 NOTICED_GOAL_S, BACK_GOAL_S = 20, 5
 OVERDUE_GOAL_S = 30
@@ -46,13 +49,13 @@ def small_packs(count=3):
 
 @pytest.mark.parametrize("how", ["stopped", "killed", "stalled"])
 async def test_a_broker_that_goes_away_costs_nothing_and_alarms_overtake_the_backlog(tmp_path, how):
-    """Twice: telemetry piles up, an alarm is raised at its end; after healing the alarm is at the district before what had
+    """Telemetry piles up, an alarm is raised at its end; after healing the alarm is at the district before what had
     waited longer (but for what was already in flight towards a stalled broker), and nothing is lost."""
     scene, site = small_packs()
     async with world.running(tmp_path, scene, site) as there:
         await there.start("gateway")
         await there.connected()
-        for number in (1, 2):
+        for number in TIMES:
             await until(lambda: there.uplink().get("unsettled", WINDOW) < WINDOW and _telemetry(there), 120, 0.05)
             if how == "stalled":
                 there.stall("broker")
@@ -94,7 +97,7 @@ async def test_a_half_open_link_is_noticed_and_used_again(tmp_path):
         await there.start_link()
         await there.start("gateway")
         await there.connected()
-        for number in (1, 2):
+        for number in TIMES:
             began = time.monotonic()
             there.stall("link")
             there.tell(set={f"smoke-{number}/density": 7})
@@ -112,7 +115,7 @@ async def test_a_half_open_link_is_noticed_and_used_again(tmp_path):
         books.settle_accounts(tmp_path)
 
 
-@pytest.mark.parametrize("away", ["stalled", "killed"])
+@pytest.mark.parametrize("away", ["stalled", "killed"] if FULL else ["stalled"])
 async def test_what_a_broker_acknowledged_and_lost_is_sent_again(tmp_path, away):
     """The district is away, the broker takes everything, then dies and has forgotten it: nothing is lost, the missing
     receipt is an alarm on the spot, and the alarm goes out until the district has it."""
