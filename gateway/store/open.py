@@ -4,8 +4,8 @@ Guarantees
 * One connection, held under SQLite's exclusive lock: a second process is refused, and the index of the write-ahead log
   lives in the heap (no shared-memory file, no mmap, so a full disk cannot kill the process).
 * WAL with synchronous=FULL: a commit has returned only after its fdatasync. A new file's directory is synced too.
-* What an earlier process left in the log without knowing whether it reached the disk is made durable here, by a
-  checkpoint, before anything is built upon it.
+* What was left in the log without knowing whether it reached the disk is made durable here, before anything is built upon
+  it: the log is written and synced anew, then taken into the database.
 * A damaged file (header, quick_check within its time budget, its own facts missing) raises `Damaged`; `set_aside` moves it.
   A file that only cannot be written is opened to be read.
 
@@ -34,6 +34,8 @@ VERSION = 1
 LARGEST_BYTES = 16 * 1024 * 1024
 """No record or item is larger: a damaged length must not make SQLite allocate gigabytes."""
 WAL_BYTES = 4 * 1024 * 1024
+_RENEW_BYTES = 64 * 1024
+"""SQLite's own writes are below 128 KiB: it takes no more at once."""
 KEPT_ASIDE = 2
 """Damaged files kept beside the good one; older ones go, or a bad card would fill the disk with them."""
 SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -168,6 +170,8 @@ def connect(path: Path) -> apsw.Connection:
     if db.readonly("main"):
         db.close()
         db = _connect_to_read(path)
+    elif path.stat().st_mode & 0o077:
+        path.chmod(0o600)
     db.set_busy_timeout(0)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
     db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -192,6 +196,7 @@ def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable
         if db.pragma("application_id") == 0 and db.pragma("page_count") == 0:
             _create(db)
         _write_ahead(db)
+        _renew_log(db)
     content = Content(fresh=False, checked=_quick_check(db, budget_s, monotonic))
     if db.pragma("application_id") != APPLICATION_ID or db.pragma("user_version") != VERSION:
         raise Damaged("not a journal of this version")
@@ -225,6 +230,25 @@ def _write_ahead(db: apsw.Connection) -> None:
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     db.wal_autocheckpoint(0)  # a checkpoint is a step of its own, after the commit was told
+
+
+def _renew_log(db: apsw.Connection) -> None:
+    """Write the log over itself and sync it, before anything of it goes into the database.
+
+    After a failed sync Linux counts the bytes as written: they can be read, the next sync leaves them out, and a power cut
+    takes them. A checkpoint built upon such a log could be cut half done, with nothing left to repair it from.
+    """
+    name = db.filename + "-wal"
+    if not os.path.exists(name) or not os.path.getsize(name):
+        return
+    log = apsw.VFSFile("", name, [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL, 0])
+    try:
+        size = log.xFileSize()
+        for offset in range(0, size, _RENEW_BYTES):
+            log.xWrite(log.xRead(min(_RENEW_BYTES, size - offset), offset), offset)
+        log.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        log.xClose()
 
 
 def _quick_check(db: apsw.Connection, budget_s: float, monotonic: Callable[[], float]) -> bool:

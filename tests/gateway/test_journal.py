@@ -201,6 +201,11 @@ async def test_files_are_for_their_owner_alone(tmp_path):
             assert stat.S_IMODE((tmp_path / "deep" / "er").stat().st_mode) == 0o700
     finally:
         os.umask(old)
+    path = tmp_path / "deep" / "er" / "j.db"
+    path.chmod(0o644)
+    async with opened(path) as journal:
+        await commit(journal, b"2")
+        assert {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()} == {0o600}
 
 
 async def test_a_second_process_is_refused_and_works_from_memory(tmp_path):
