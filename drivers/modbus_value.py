@@ -96,6 +96,10 @@ def needs(points: Sequence[Point]) -> list[Need]:
 # From cells to values ------------------------------------------------------------------------------------------------
 
 
+def _same(cell: Any) -> Any:
+    return cell
+
+
 def _number(at: At) -> Callable[[Any], float]:
     """From a cell to the raw number, or to the bits asked for."""
     form = shape(at)
@@ -106,7 +110,7 @@ def _number(at: At) -> Callable[[Any], float]:
         number: float = unpack(bytes([cell[place] for place in order or ()]))[0]
         return number
 
-    whole: Callable[[Any], Any] = ordered if order else lambda cell: cell
+    whole: Callable[[Any], Any] = ordered if order else _same
     low, high = (at.bit, at.bit) if at.bit is not None else at.bits or (0, None)
     if high is None:
         return whole
@@ -147,6 +151,8 @@ class Codec(NamedTuple):
 
     points: tuple[Point, ...]
     convert: tuple[Callable[[Any], Any], ...]
+    bare: bool
+    """Cells are the values, and any is within its range: plain integers without limits, the usual status block."""
     lows: tuple[float, ...]
     highs: tuple[float, ...]
     absent: tuple[Any, ...] | None
@@ -166,9 +172,11 @@ def _bound(point: Point, limit: float | None, sign: int) -> float:
 
 def compile_points(points: Sequence[Point]) -> Codec:
     absent = tuple(_absent_cell(point.source) for point in points)
+    convert = tuple(_converter(point) for point in points)
     return Codec(
         tuple(points),
-        tuple(_converter(point) for point in points),
+        convert,
+        all(one is _same for one in convert) and all(point.low is None and point.high is None for point in points),
         tuple(_bound(point, point.low, -1) for point in points),
         tuple(_bound(point, point.high, 1) for point in points),
         absent if any(cell is not None for cell in absent) else None,
@@ -183,10 +191,9 @@ def compile_points(points: Sequence[Point]) -> Codec:
 
 def decode(codec: Codec, cells: Sequence[Any]) -> tuple[tuple[Value, ...], bytes]:
     """Values and qualities from a cell a point, in point order. None of the cells is missing."""
-    values = [convert(cell) for convert, cell in zip(codec.convert, cells, strict=True)]
+    values = cells if codec.bare else [convert(cell) for convert, cell in zip(codec.convert, cells, strict=True)]
     if (
-        all(map(le, codec.lows, values))
-        and all(map(le, values, codec.highs))
+        (codec.bare or (all(map(le, codec.lows, values)) and all(map(le, values, codec.highs))))
         and not (codec.absent and any(map(eq, codec.absent, cells)))
         and all(values[index] in known for index, known in codec.enums)
     ):

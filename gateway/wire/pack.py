@@ -46,7 +46,7 @@ _KNOWN = bytes(Quality)
 class Layout:
     """The columns of one group of one device, in `Scan` order. Equal when its description is equal."""
 
-    __slots__ = ("device", "digits", "full", "good", "group", "id", "points", "text", "wire_bytes")
+    __slots__ = ("_whole_bytes", "device", "digits", "full", "good", "group", "id", "points", "text", "wire_bytes")
 
     def __init__(self, device: str, group: int, points: Sequence[Point], digits: Mapping[str, int] | None = None):
         """`digits`: significant digits of a float column by point name: 6 where a 16-bit register is behind it; 9 else."""
@@ -60,7 +60,8 @@ class Layout:
         """None when a column is a text: such a scan is never packed in one go."""
         self.text = self._description()
         self.id = int.from_bytes(sha256(self.text).digest()[:8], "little")
-        self.wire_bytes = tuple(20 + len(point.name) + len(point.unit) + _VALUE_BYTES[point.kind] for point in points)
+        self.wire_bytes = tuple(map(_wire_bytes, self.points))
+        self._whole_bytes = 48 + len(device) + sum(self.wire_bytes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Layout) and self.text == other.text
@@ -78,11 +79,9 @@ class Layout:
 
     def size(self, columns: Sequence[int] | None) -> int:
         """About how many bytes a scan with these columns (None: all) takes on the wire, as SenML."""
-        return (
-            48
-            + len(self.device)
-            + sum(self.wire_bytes if columns is None else map(self.wire_bytes.__getitem__, columns))
-        )
+        if columns is None:
+            return self._whole_bytes
+        return 48 + len(self.device) + sum(map(self.wire_bytes.__getitem__, columns))
 
     def to_json(self) -> bytes:
         """Canonical: the same layout always gives the same bytes."""
@@ -110,7 +109,13 @@ class Layout:
             raise DeliveryError(f"layout cannot be read: {error!r}", retry=False) from error
 
 
-_VALUE_BYTES = {Kind.BOOL: 5, Kind.INT: 8, Kind.ENUM: 12, Kind.FLOAT: 9, Kind.TEXT: 40}
+_VALUE_BYTES = {Kind.BOOL: 6, Kind.INT: 6, Kind.ENUM: 12, Kind.FLOAT: 8, Kind.TEXT: 40}
+
+
+def _wire_bytes(point: Point) -> int:
+    """``{"n":"name","u":"unit","v":value},`` with a value of the usual length."""
+    unit = 7 + len(point.unit) if point.unit else 0
+    return 15 + len(point.name) + unit + _VALUE_BYTES[point.kind]
 
 
 class Layouts(Mapping[int, Layout]):
