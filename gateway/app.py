@@ -140,6 +140,7 @@ class Parts:
             tuple(self.specs.values()),
             {key: tuple(point.id for point in group.points) for key, group in groups.items()},
             clock.monotonic(),
+            self.guard.call,
         )
         self.alarms, self.telemetry = alarms, telemetry
         self.pipeline = Pipeline(

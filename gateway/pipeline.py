@@ -155,10 +155,10 @@ class Pipeline:
 
     def _step(self, event: Scan | Command | None) -> Step | None:
         now = self._clock.monotonic()
-        self.moved = now
         step = self._guard.call("rules", lambda: self._engine.step(event, now))
         if step is None:
             return None
+        self.moved = now  # not before: an engine that fails at each step must not feed the watchdog
         drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
         if isinstance(event, Command):
             drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))

@@ -7,6 +7,7 @@ Guarantees
 * After `restore` an active alarm stays active until two new frames know its condition to be false: nothing is known at
   boot, and unknown never clears. An on-delay goes on where it was; an off-delay starts anew, for nobody looked in between.
 * What cannot be read is refused as a whole; the alarm is then as new.
+* After a bug (`broke`) it keeps its state and knows nothing until its points are read again.
 
 It does not know other alarms or who is due when (see `rules.engine`).
 """
@@ -29,6 +30,8 @@ from rules.window import saved_time
 _COMMANDS = {Action.ACKNOWLEDGE: Event.ACKNOWLEDGE, Action.RESET: Event.RESET}
 
 _NEW = b'{"state":"normal"}'
+RETRY_S = 1.0
+"""When an alarm that a bug took out is looked at again, if no scan of its points does so before."""
 
 
 class Alarm:
@@ -37,8 +40,10 @@ class Alarm:
         "cause",
         "condition",
         "fresh",
+        "name",
         "order",
         "queued",
+        "retry_at",
         "saved",
         "since",
         "spec",
@@ -52,6 +57,8 @@ class Alarm:
         if not (0 <= spec.on_delay_s < math.inf and 0 <= spec.off_delay_s < math.inf):
             raise ValueError("a delay is no time")
         self.spec = spec
+        self.name = f"rule {spec.id}"
+        """As the guard calls it."""
         self.order = order
         self.condition = build(spec.when, points, now)
         self.timing = Timing(spec.on_delay_s, spec.off_delay_s)
@@ -62,6 +69,8 @@ class Alarm:
         """Of the last transition since the start."""
         self.fresh = True
         """Not judged since the start."""
+        self.retry_at: float | None = None
+        """Taken out by a bug until then; None while it works."""
         self.truth = self.sure = UNKNOWN
         """The condition on both tracks when it was judged last; it has not changed since."""
         self.saved: bytes | None = None
@@ -74,6 +83,8 @@ class Alarm:
     def due(self) -> float:
         """When time alone will change something. At once after a start; and at once where a restored alarm is shelved,
         suppressed or out of service: this release has nothing that could end that later."""
+        if self.retry_at is not None:
+            return self.retry_at
         if self.fresh:
             return -math.inf
         timing, condition = self.timing.due, self.condition.due
@@ -89,6 +100,7 @@ class Alarm:
     def judge(self, at: float, scan: Scan | None) -> Transition | None:
         """The condition may have changed, by `scan` or by time."""
         self.fresh = False
+        self.retry_at = None
         root = self.condition.root
         self.truth = root.truth(NOW, at)
         self.sure = root.truth(SURE, at)
@@ -100,6 +112,14 @@ class Alarm:
             event, track = Event.LATCH if self.spec.latching else Event.CLEAR, SURE
         sample = root.witness(track, at, scan).sample()
         return self._move(event, at, Deadline(at, sample) if scan is None or sample is None else sample)
+
+    def broke(self, at: float) -> None:
+        """A bug ended what was done with it. Its state stands; what its points said may be half taken in, so it is unknown."""
+        for _, leaf in self.condition.leaves:
+            leaf.doubt()
+        active = self.timing.active if self.state in ASIDE else self.state in ACTIVE
+        self.timing.set(active, None if active else self.timing.on.since)
+        self.retry_at = at + RETRY_S
 
     def obey(self, command: Command, at: float) -> Transition | Text:
         """Do what a person asks, or say why not."""

@@ -7,6 +7,8 @@ Guarantees
   own deadline without touching it.
 * Never raises on a scan: an unknown group is ignored, a scan of the wrong shape counts as all BAD, a value of the wrong
   kind is unknown, a time that runs backwards stands still.
+* An alarm whose evaluation has a bug is taken out alone: `guard` tells of it, the others go on, it keeps its state and is
+  tried again at the next scan of its points, or after `rules.alarm.RETRY_S`.
 * `Step.changed` is what must be committed with the transitions; all deltas laid over each other equal `save`. Deltas without a
   transition (memory of hysteresis, of a running delay, of "k of n") may be committed late: losing one loses no alarm.
 
@@ -17,7 +19,8 @@ After a start: ``Engine(...)``, ``restore`` if there is something, then ``step(N
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from heapq import heappop, heappush, heapreplace
 from typing import NamedTuple
 
@@ -27,6 +30,14 @@ from rules.condition import Key, Points
 from rules.leaf import Leaf
 from rules.spec import AlarmSpec
 from rules.texts import message, unknown_alarm
+
+Guard = Callable[[str, Callable[[], bool]], bool | None]
+"""``guard(name, call)`` gives what ``call()`` gives, or None after a bug that it told of (`gateway.restart.Guard.call`)."""
+
+
+def unguarded(name: str, call: Callable[[], bool]) -> bool:
+    """For tests and tools: a bug is raised where it is."""
+    return call()
 
 
 class Step(NamedTuple):
@@ -64,9 +75,16 @@ class _Watch(NamedTuple):
 
 
 class Engine:
-    def __init__(self, alarms: Sequence[AlarmSpec], groups: Mapping[Key, tuple[str, ...]], now: float) -> None:
+    def __init__(
+        self,
+        alarms: Sequence[AlarmSpec],
+        groups: Mapping[Key, tuple[str, ...]],
+        now: float,
+        guard: Guard = unguarded,
+    ) -> None:
         """`groups`: (device, group) -> point ids in scan order. ValueError names each alarm that cannot be evaluated."""
         points = Points(groups)
+        self._guard = guard
         self._now = now
         self._alarms: list[Alarm] = []
         mistakes = []
@@ -159,12 +177,26 @@ class Engine:
             bad = bytes([Quality.DRIVER_FAULT]) * watch.points
             scan = Scan(scan.device, scan.group, scan.at, (None,) * watch.points, bad)
         for alarm, leaves in watch.alarms:
-            moved = False
-            for leaf in leaves:
-                if leaf.take(scan, at):
-                    moved = True
-            if moved:
-                self._settle(alarm, alarm.judge(at, scan))
+            self._look(alarm, partial(self._feed, alarm, leaves, scan, at), at)
+
+    def _feed(self, alarm: Alarm, leaves: tuple[Leaf, ...], scan: Scan, at: float) -> bool:
+        moved = False
+        for leaf in leaves:
+            if leaf.take(scan, at):
+                moved = True
+        if moved:
+            self._settle(alarm, alarm.judge(at, scan))
+        return True
+
+    def _wake(self, alarm: Alarm, at: float) -> bool:
+        self._settle(alarm, alarm.wake(at))
+        return True
+
+    def _look(self, alarm: Alarm, look: Callable[[], bool], at: float) -> None:
+        """One alarm's bug is its own."""
+        if self._guard(alarm.name, look) is None:
+            alarm.broke(at)
+            self._enqueue(alarm)
 
     def _obey(self, command: Command, at: float) -> Text | None:
         alarm = self._by_id.get(command.alarm)
@@ -185,7 +217,7 @@ class Engine:
             alarm = self._alarms[heappop(queue)[1]]
             alarm.queued = math.inf
             self._now = max(due, self._now)
-            self._settle(alarm, alarm.wake(self._now))
+            self._look(alarm, partial(self._wake, alarm, self._now), self._now)
 
     def _settle(self, alarm: Alarm, transition: Transition | None) -> None:
         """An alarm was looked at: note what came of it."""

@@ -67,6 +67,10 @@ class Reading:
         self.sure = sure
         return True
 
+    def doubt(self) -> None:
+        """What it says is not to be relied on: nothing is known until the next scan."""
+        self.now = self.sure = UNKNOWN
+
     def truth(self, track: int, at: float) -> int:
         return self.sure if track else self.now
 
@@ -132,6 +136,11 @@ class Silence:
         self.now = now
         self.sure = sure
         return True
+
+    def doubt(self) -> None:
+        """Two new frames are needed to say that it is over."""
+        if self.now != TRUE:
+            self.sure = self.last = UNKNOWN
 
     def _frame(self, scan: Scan) -> int:
         """What one scan says about silence: a level is also FALSE, FALSE_UNCERTAIN or UNKNOWN, in this order."""

@@ -211,3 +211,16 @@ async def test_a_commit_between_two_polls_does_not_make_the_next_ones_wait(house
         house.clock.advance(0.67)
         house.scan(10.0 * second + 1)
     assert len(await house.records(house.telemetry)) == 6
+
+
+async def test_an_engine_that_fails_at_each_step_does_not_feed_the_watchdog(house, monkeypatch):
+    """The guard keeps the house standing; that the rules do not move must still be seen."""
+    house.scan(1.0)
+    moved = house.pipeline.moved
+    house.clock.advance(30.0)
+    monkeypatch.setattr(house.engine, "step", lambda event, now: 1 / 0)
+    house.scan(9.5)
+    assert house.pipeline.moved == moved
+    monkeypatch.undo()
+    house.scan(9.5)
+    assert house.pipeline.moved == moved + 30.0

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.model import Action, AlarmClass, Command, Deadline, Quality, Sample, Scan, State
+from gateway.restart import Guard
 from rules.engine import Engine
+from rules.leaf import Reading
 from rules.lifecycle import ACTIVE
 from rules.spec import Above, All, Equals, KOfN, Not, Stale
 from tests.rules.transcript import alarm, good
@@ -297,3 +299,56 @@ def test_a_silence_never_heard_raises_by_a_scan_of_another_device_at_the_same_ti
     engine = engine_of(alarm(All((Stale("s/*", 3), Above("t/x", 5)))), groups=groups)
     [found] = engine.step(good("t", 7, at=3.0), 3.0).transitions
     assert found.cause == Sample("t/x", 7, Quality.GOOD, 3.0)
+
+
+class Bomb(float):
+    """A value that no rule can be asked about."""
+
+    def __gt__(self, other):
+        raise ZeroDivisionError("played")
+
+
+def test_a_bug_in_one_alarm_takes_out_that_one_alone():
+    """The others see the same scan; it keeps its state, knows nothing, and is back with the next scan of its points."""
+    guard = Guard()
+    rules = (alarm(Above("s/x", 5), "bad"), alarm(Above("s/y", 5), "fire"))
+    engine = Engine(rules, GROUPS, 0.0, guard.call)
+    engine.step(good("s", 7.0, 0, at=0.0), 0.0)
+    for at in (1.0, 1.5):
+        step = engine.step(good("s", Bomb(0), 7.0, at=at), at)
+        assert [transition.alarm for transition in step.transitions] == (["fire"] if at == 1.0 else [])
+    assert list(guard.faults) == ["rule bad"]
+    assert engine.alarms()["bad"].state is State.UNACKNOWLEDGED
+    assert engine.step(good("s", 0.0, 7.0, at=2.0), 2.0).transitions == ()  # two frames since the bug, not one
+    [back] = engine.step(good("s", 0.0, 7.0, at=2.5), 2.5).transitions
+    assert (back.alarm, back.after) == ("bad", State.RETURNED)
+    assert not guard.faults
+
+
+def test_a_bug_at_a_deadline_is_tried_again_and_holds_up_no_other(monkeypatch):
+    """An alarm that failed as its delay ended keeps its count: the next scan raises it. Others' delays end in time."""
+    guard = Guard()
+    rules = (alarm(Above("s/x", 5), "bad", on_delay_s=2), alarm(Above("s/y", 5), "fire", on_delay_s=2))
+    engine = Engine(rules, GROUPS, 0.0, guard.call)
+    engine.step(good("s", 7.0, 7.0, at=0.0), 0.0)
+    broken = engine._by_id["bad"].condition
+    monkeypatch.setattr(broken, "root", None)
+    step = engine.step(None, 2.0)
+    assert [transition.alarm for transition in step.transitions] == ["fire"]
+    assert step.deadline == 3.0
+    assert engine.step(None, 3.0).deadline == 4.0
+    monkeypatch.undo()
+    engine.step(None, 4.0)
+    [raised] = engine.step(good("s", 7.0, 7.0, at=4.5), 4.5).transitions
+    assert (raised.alarm, raised.after) == ("bad", State.UNACKNOWLEDGED)
+
+
+def test_a_bug_in_finding_the_evidence_does_not_swallow_the_alarm(monkeypatch):
+    """The delay had ended and the state not yet moved: it is raised as soon as the bug lets it."""
+    guard = Guard()
+    engine = Engine((FIRE,), GROUPS, 0.0, guard.call)
+    monkeypatch.setattr(Reading, "sample", lambda leaf: 1 / 0)
+    assert engine.step(good("s", 7.0, 0, at=1.0), 1.0).transitions == ()
+    monkeypatch.undo()
+    [raised] = engine.step(good("s", 7.0, 0, at=1.5), 1.5).transitions
+    assert raised.after is State.UNACKNOWLEDGED
