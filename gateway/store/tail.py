@@ -4,7 +4,7 @@ Guarantees
 * A commit leaves `waiting` only when it is on the disk; those in flight (handed to the disk's thread) are not touched.
 * The newest durable records stay here for a while, so that a live reader never needs the disk.
 * The tail is bounded: told commits beyond `limit_bytes` are thinned by `retention.spill`; what goes is returned, to be
-  counted and told. Their state is not lost: it goes with the next commit.
+  counted and told. Their state is not lost: it goes with the next commit. State without a record joins the commit before it.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ class Tail:
         return self._flying > 0
 
     def push(self, batch: Batch) -> None:
+        if len(self.waiting) > self._flying and not (batch.records or batch.then or batch.drop):
+            self.waiting[-1].items.update(batch.items)  # or they would pile up behind a disk that is dead for days
+            return
         self.waiting.append(batch)
         self.bytes += sum(_cost(record) for record in batch.records)
 

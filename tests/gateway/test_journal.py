@@ -20,6 +20,7 @@ from tests.gateway.journal_tools import (
     commit,
     draft,
     everything,
+    faulty_disk,
     make,
     numbers,
     opened,
@@ -381,3 +382,18 @@ async def test_pruning_does_not_hold_up_commits(tmp_path):
 
 async def _idle(journal):
     return await until(lambda: not journal._room.making, 20)
+
+
+async def test_state_without_records_does_not_pile_up_behind_a_dead_disk(tmp_path):
+    """72 h of one state a second would be 260,000 commits: they join the one that waits; the latest is there at the end."""
+    with faulty_disk() as disk:
+        async with opened(tmp_path / "j.db") as journal:
+            disk.failing.add("write")
+            await commit(journal, b"1")
+            for number in range(1000):
+                journal.commit([], {"clocks": b"%d" % number})
+            assert journal.counters().waiting <= 2
+            disk.heal()
+    async with opened(tmp_path / "j.db") as journal:
+        assert journal.state() == {"clocks": b"999"}
+        assert bodies(await everything(journal)) == [b"1"]
