@@ -299,15 +299,20 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
         parts.guard,
         parts.pipeline.written,
     )
-    runs = {
+    vital = {
         **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},
         **{f"bus {name}": listener.run for name, listener in parts.listeners.items()},
+        "health": watcher.run,
+    }
+    others = {
         **{f"uplink {name}": uplink.run for name, uplink in parts.uplinks.items()},
         "control": control.run,
-        "health": watcher.run,
         "clock": parts.date_this_boot,
     }
-    return {name: parts.guard.keep(name, run, parts.clock) for name, run in runs.items()}
+    return {
+        **{name: parts.guard.keep(name, run, parts.clock) for name, run in vital.items()},
+        **{name: parts.guard.keep(name, run, parts.clock, limit=None) for name, run in others.items()},
+    }
 
 
 def _journal(lane: Lane, folder: Path, site: config.Site, seams: Seams) -> Journal:

@@ -66,6 +66,8 @@ class Control:
 
     async def run(self) -> None:
         self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if self._path.exists() and not self._path.is_socket():
+            raise FileExistsError(f"{self._path} is no socket: it is not removed")
         self._path.unlink(missing_ok=True)
         mask = os.umask(0o117)
         try:
@@ -85,7 +87,7 @@ class Control:
                 answer = self.answer(line, _peer(writer))
                 if self._written and "who" in answer:
                     await self._written()
-                writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+                writer.write(encoded(answer))
                 await asyncio.wait_for(writer.drain(), IDLE_S)
         except (TimeoutError, ConnectionError, ValueError, asyncio.LimitOverrunError):
             pass  # gone, silent or sending an endless line: the connection ends, nothing else does
@@ -118,7 +120,11 @@ class Control:
             return _no(Text(f"未知请求；可用：{known}", f"unknown request; known: {known}"))
         who = f"{str(request.get('who') or '')[:80]} ({peer})".strip()
         command = Command(
-            Action(do), str(request.get("alarm", "")), who, self._clock.monotonic(), str(request.get("why") or "")[:200]
+            Action(do),
+            str(request.get("alarm", ""))[:200],
+            who,
+            self._clock.monotonic(),
+            str(request.get("why") or "")[:200],
         )
         refused = self._command(command)
         return _no(refused) if refused else {"ok": True, "who": who}
@@ -126,6 +132,11 @@ class Control:
 
 def _no(text: Text) -> Answer:
     return {"ok": False, "zh": text.zh, "en": text.en}
+
+
+def encoded(answer: Answer) -> bytes:
+    """The line that goes back. A lone surrogate, which JSON may carry and UTF-8 may not, becomes a question mark."""
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:

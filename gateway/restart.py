@@ -3,8 +3,10 @@
 Guarantees
 * A guarded call that raises anything but the families of `gateway.errors` yields None; the traceback is logged once per
   name until that name works again, and the name stands in `faults` (a point of the gateway's own device: a bug is an alarm).
-* A kept child that ends or raises is started again with growing pauses; a child that falls `LIMIT` times within `SPAN_S`
-  raises `GaveUp`, which ends the process: systemd starts it anew, and all that matters is in the journal.
+* A kept child that ends or raises is started again with growing pauses, and works again once it ran for `SPAN_S`; a child
+  that falls `LIMIT` times within `SPAN_S` raises `GaveUp`, which ends the process: systemd starts it anew, and all that
+  matters is in the journal. One that alarms can do without (an uplink, the console) is tried for ever instead: its fall
+  must not be the fall of those that see the fire.
 
 It does not hide cancellation, and it does not decide what a caller does instead of the failed call.
 """
@@ -76,10 +78,13 @@ class Guard:
         if self.faults and self.faults.pop(name, None) is not None:
             log.warning("%s works again", name)
 
-    async def keep(self, name: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:
-        """Run a child for ever. Raises `GaveUp` when it falls too often."""
+    async def keep(
+        self, name: str, run: Callable[[], Awaitable[None]], clock: Clock, limit: int | None = LIMIT
+    ) -> None:
+        """Run a child for ever. Raises `GaveUp` when it falls `limit` times within `SPAN_S`; None: never."""
         falls: deque[float] = deque(maxlen=LIMIT)
         while True:
+            well = clock.call_at(clock.monotonic() + SPAN_S, lambda: self.works(name))
             try:
                 await run()
                 raise RuntimeError(f"{name} ended, which it never should")
@@ -87,7 +92,9 @@ class Guard:
                 now = clock.monotonic()
                 falls.append(now)
                 self.broken(name, error)
-                if len(falls) == LIMIT and now - falls[0] < SPAN_S:
-                    raise GaveUp(f"{name} fell {LIMIT} times within {SPAN_S:.0f} s") from error
                 recent = sum(1 for fall in falls if now - fall < SPAN_S)
-                await clock.sleep_until(now + min(LONGEST_PAUSE_S, 0.1 * 2.0**recent))
+                if limit is not None and recent >= limit:
+                    raise GaveUp(f"{name} fell {recent} times within {SPAN_S:.0f} s") from error
+            finally:
+                well.cancel()
+            await clock.sleep_until(now + min(LONGEST_PAUSE_S, 0.1 * 2.0**recent))

@@ -105,3 +105,12 @@ def test_nonsense_is_refused_with_words(line):
 def test_no_line_raises(line):
     """Whatever comes over the socket, an answer goes back."""
     assert isinstance(control().answer(line, "")["ok"], bool)
+
+
+async def test_a_path_that_is_no_socket_is_left_alone(tmp_path):
+    """A slip in the site file must not delete a file."""
+    path = tmp_path / "site.yaml"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError):
+        await control(path).run()
+    assert path.read_text() == "precious"

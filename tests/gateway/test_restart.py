@@ -21,6 +21,9 @@ class LoopClock:
     async def sleep_until(self, at):
         await asyncio.sleep(max(0.0, at - self.monotonic()))
 
+    def call_at(self, at, callback):
+        return asyncio.get_running_loop().call_at(at, callback)
+
 
 def broken():
     raise KeyError("bug")
@@ -130,3 +133,42 @@ async def test_a_child_that_falls_rarely_is_kept():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.looptime
+async def test_a_child_that_alarms_can_do_without_never_ends_the_process():
+    """A console that cannot be opened, a bug in an uplink: tried again for ever, in view as a fault."""
+    falls = 0
+
+    async def child():
+        nonlocal falls
+        falls += 1
+        broken()
+
+    guard = Guard()
+    task = asyncio.create_task(guard.keep("control", child, LoopClock(), limit=None))
+    await asyncio.sleep(600)
+    assert falls > 2 * LIMIT
+    assert not task.done()
+    assert "control" in guard.faults
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+@pytest.mark.looptime
+async def test_a_child_that_fell_once_is_no_fault_for_ever():
+    """After a minute without a fall it works again; what it does wrong next is logged anew."""
+    guard = Guard()
+    falls = iter((broken, broken))
+
+    async def child():
+        next(falls, lambda: None)()
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(guard.keep("bus a", child, LoopClock()))
+    await asyncio.sleep(30)
+    assert list(guard.faults) == ["bus a"]
+    await asyncio.sleep(60)
+    assert not guard.faults
+    task.cancel()
+    await asyncio.wait((task,))
