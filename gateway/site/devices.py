@@ -26,6 +26,10 @@ def items(document: Document, section: str) -> Iterator[tuple[Keys, Any]]:
         yield (section, index), item
 
 
+RESERVED = "gateway"
+"""The gateway is a device of its own site (`gateway.health`)."""
+
+
 def identity(item: Any) -> str | None:
     name = item.get("id") if isinstance(item, dict) else None
     return name if isinstance(name, str) else None
@@ -130,6 +134,9 @@ class DeviceReader:
         for keys, item in items(self._document, "devices"):
             device = self._device(item, keys)
             name = identity(item)
+            if name is not None and name.casefold() == RESERVED:
+                text = Text(f"“{RESERVED}”是网关自身的编号", f"'{RESERVED}' is the gateway itself")
+                self._document.complain((*keys, "id"), text)
             if device is not None:
                 self.devices.setdefault(device.id, device)
             elif name is not None:
