@@ -55,5 +55,8 @@ bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFO
 faults: .venv/ready ## The full figures of the fault tests (long); the suite runs a small share
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults tests/e2e -s
 
+fuzz: .venv/ready ## An hour of damaged inputs for every parser that meets a wire; found cases stay in tests/fuzz/corpus
+	@$(BIN)/python -m tests.fuzz --seconds 3600
+
 clean: ## Remove what setup and the demo made
 	@rm -rf .uv .venv demo-run
