@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 
 from drivers.contract import Driver, Exchange, Poll, Reply
 from drivers.quality import judge
+from drivers.times import check_times
 from gateway.errors import BusError
 from gateway.model import BusKind, Device, Kind, Point, Quality, Scan, Value
 
@@ -98,6 +99,8 @@ def check(device: Device) -> list[tuple[str, str]]:
     mistakes = []
     if not isinstance(device.address, int) or not 0 <= device.address <= 0xFFFF:
         mistakes.append(("address", "must be 0 to 65535 / 必须在 0 到 65535 之间"))
+    options: Options = device.options or Options()
+    mistakes += check_times(options.timeout_s, options.settle_s)
     for group in device.groups:
         mistakes += [
             (f"points.{point.name}.kind", "an angle is a float / 角度必须是 float")

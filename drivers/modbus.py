@@ -42,6 +42,7 @@ from drivers.modbus_pdu import (
 )
 from drivers.modbus_plan import Range, plan, split
 from drivers.modbus_value import BIT_TABLES, At, Codec, compile_points, compile_range, decode, decode_some, needs, shape
+from drivers.times import check_times
 from gateway.errors import BusError
 from gateway.model import BusKind, Device, Group, Kind, Point, Quality, Scan
 
@@ -233,6 +234,7 @@ def check(device: Device) -> list[tuple[str, str]]:
     for name, low, high in (("max_gap", 0, 2000), ("max_registers", 1, 125), ("max_bits", 1, 2000)):
         if not low <= getattr(options, name) <= high:
             mistakes.append((f"options.{name}", f"must be {low} to {high} / 必须在 {low} 到 {high} 之间"))
+    mistakes += check_times(options.timeout_s, options.settle_s)
     for group in device.groups:
         for point in group.points:
             mistakes += [(f"points.{point.name}.{path}", what) for path, what in _check_point(point, options)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import DRIVERS
-from drivers.bwm826 import angle, frame
+from drivers.bwm826 import Options, angle, frame
 from gateway.model import BusKind, Kind, Quality
 from tests.drivers import loading
 
@@ -74,3 +74,9 @@ def test_check_refuses_an_angle_that_is_no_float():
     points = tuple(replace(point, kind=Kind.INT) for point in device.groups[0].points)
     found = BWM826.check(replace(device, groups=(replace(device.groups[0], points=points),)))
     assert [path for path, _ in found] == ["points.x.kind", "points.y.kind"]
+
+
+def test_a_device_that_would_stop_its_line_is_a_mistake():
+    """A time-out of an hour holds up every other device of the line for as long."""
+    made = replace(loading.device("bwsensing_bwm826", 0), options=Options(timeout_s=3600, settle_s=60))
+    assert [path for path, _ in BWM826.check(made)] == ["options.timeout_s", "options.settle_s"]
