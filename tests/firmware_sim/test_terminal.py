@@ -55,10 +55,10 @@ def fields(report):
 
 @pytest.fixture
 async def gateway():
-    """A listening gateway; `gateway.field.port`."""
+    """A listening gateway; `gateway.port`."""
     gateway = Gateway()
     server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
-    gateway.field.port = server.sockets[0].getsockname()[1]
+    gateway.port = server.sockets[0].getsockname()[1]
     yield gateway
     server.close()
     for writer in gateway.writers:
@@ -92,7 +92,7 @@ async def terminal(start):
 
 async def test_it_calls_and_reports(terminal, gateway, world):
     """Its id, its values, nothing buffered, over one connection; the log has what it carried."""
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: len(gateway.reports) >= 4)
     assert fields(gateway.reports[-1]) == {
         "id": b"SHMK19060013", "battery": 52, "rssi": -56, "type": 24, "alarms": 0, "current": 300, "buffered": [],
@@ -108,7 +108,7 @@ async def test_what_was_measured_before_it_could_call_comes_with_the_first_repor
     await until(lambda: len(terminal._buffered) >= 2)
     world.field.set({"hydrant-1/pressure": 0.26})
     await until(lambda: 260 in terminal._buffered)
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: gateway.reports)
     first = fields(gateway.reports[0])
     assert first["current"] == 260
@@ -122,7 +122,7 @@ async def test_without_an_answer_it_buffers_and_calls_again(terminal, gateway, w
     """The report counts as not delivered: hang up, call again, and the value comes with the next."""
     monkeypatch.setattr(module, "ANSWER_WITHIN_S", 0.05)
     gateway.answering = False
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: len(gateway.reports) >= 3)
     assert gateway.calls >= 2
     assert [len(fields(report)["buffered"]) for report in gateway.reports[1:3]] == [
@@ -147,13 +147,13 @@ async def test_it_finds_the_gateway_again_after_the_connection_was_refused(termi
     terminal.call("127.0.0.1", unused_tcp_port)
     await until(lambda: world.entries("unanswered"))
     assert world.entries("unanswered")[0]["why"] == "ConnectionRefusedError"
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: gateway.reports)
 
 
 async def test_a_new_alarm_is_reported_at_once(start, world, gateway):
     """Not only when the interval is over: here that would be in an hour."""
-    start(3600).call("127.0.0.1", gateway.field.port)
+    start(3600).call("127.0.0.1", gateway.port)
     await until(lambda: gateway.reports)
     world.field.set({"hydrant-1/pressure": 0.2})
     world.field.set({"hydrant-1/pressure": 0.08})
@@ -181,7 +181,7 @@ async def test_each_fault_is_seen_on_the_wire(start, gateway, world, monkeypatch
     terminal._buffered.clear()
     world.field.set_fault({"device": "hydrant-1", **fault})
     intact = terminal._gauge.report(world.field.values("hydrant-1"), 3600, 1561945782, ()).encode()
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: gateway.received and spoilt(intact, bytes(gateway.received)))
     await until(lambda: world.entries("answer") or world.entries("spoilt_answer"))
     assert bool(world.entries("answer")) is (fault["what"] in ("double", "slow", "babble"))
@@ -193,9 +193,9 @@ async def test_a_silent_terminal_is_dead(start, gateway, world):
     await until(lambda: terminal._buffered)
     terminal._buffered.clear()
     world.field.set_fault({"device": "hydrant-1", "what": "silent"})
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: not terminal._wake.is_set())
     assert (gateway.calls, len(terminal._buffered)) == (0, 0)
     world.field.set_fault({"device": "hydrant-1", "what": "none"})
-    terminal.call("127.0.0.1", gateway.field.port)
+    terminal.call("127.0.0.1", gateway.port)
     await until(lambda: gateway.reports)
