@@ -172,6 +172,8 @@ def connect(path: Path) -> apsw.Connection:
         db = _connect_to_read(path)
     elif path.stat().st_mode & 0o077:
         path.chmod(0o600)
+    # Not before `_renew_log`: what closing would take into the database may be doubtful.
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     db.set_busy_timeout(0)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
     db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -197,6 +199,7 @@ def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable
             _create(db)
         _write_ahead(db)
         _renew_log(db)
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     content = Content(fresh=False, checked=_quick_check(db, budget_s, monotonic))
     if db.pragma("application_id") != APPLICATION_ID or db.pragma("user_version") != VERSION:
         raise Damaged("not a journal of this version")
@@ -211,7 +214,8 @@ def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable
         }
     _understand(own, birth, content)
     _rows(db, content)
-    content.why = "read-only" if readonly else _prove(db, own if content.fresh else {}, birth)
+    mended = {**({("own", key): value for key, value in own.items()} if content.fresh else {}), **_clip(content)}
+    content.why = "read-only" if readonly else _prove(db, mended, birth)
     content.writable = not content.why
     return content
 
@@ -302,12 +306,20 @@ def _rows(db: apsw.Connection, content: Content) -> int:
     return content.last
 
 
-def _prove(db: apsw.Connection, own: dict[str, bytes], birth: Birth) -> str:
+def _clip(content: Content) -> dict[Item, bytes]:
+    """An uplink may have settled what was told early and never reached the disk: those numbers are given again."""
+    clipped = {name: Ranges(settled.within(0, content.last)) for name, settled in content.uplinks.items()}
+    changed = {name: settled for name, settled in clipped.items() if settled != content.uplinks[name]}
+    content.uplinks = clipped
+    return {("uplink", name): as_json(settled.pairs()) for name, settled in changed.items()}
+
+
+def _prove(db: apsw.Connection, mended: dict[Item, bytes], birth: Birth) -> str:
     """Write this opening into the file and the log's rest into the database; why that failed, or nothing."""
     try:
         with transaction(db):
-            for key, value in {**own, "boot": birth.boot.encode()}.items():
-                put(db, ("own", key), value)
+            for item, value in {**mended, ("own", "boot"): birth.boot.encode()}.items():
+                put(db, item, value)
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except DAMAGE:
         raise

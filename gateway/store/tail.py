@@ -79,12 +79,12 @@ class Tail:
         self.waiting.append(batch)
         self.bytes += sum(_cost(record) for record in batch.records)
 
-    def fly(self) -> Work:
-        """Take what waits, a chunk at most, into one transaction."""
+    def fly(self, *, whole: bool) -> Work:
+        """Take what waits into one transaction; a chunk at most, unless it has to be the `whole` of it."""
         work = Work()
         size = 0
         for batch in self.waiting:
-            if self._flying and (len(work.records) >= _FLIGHT_RECORDS or size >= _FLIGHT_BYTES):
+            if not whole and self._flying and (len(work.records) >= _FLIGHT_RECORDS or size >= _FLIGHT_BYTES):
                 break
             self._flying += 1
             work.records += batch.records

@@ -149,8 +149,9 @@ class Writer:
         """Send what waits to the disk, unless something is in flight or the disk rests after a failure."""
         if self._flying or self._retry or not (self.tail.waiting or forced):
             return
-        work = self.tail.fly()
         failing = self.failing_since is not None
+        # Whole after a failure: `expected.state` and what was settled early are no older than the last record told.
+        work = self.tail.fly(whole=failing)
         if not failing:
             work.items.update(self._owner.settlement.take())
         expected = self._owner.expected(self.tail.durable, with_state=failing)

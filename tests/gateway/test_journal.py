@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import secrets
+import shutil
 import stat
 from itertools import pairwise
 
@@ -10,7 +12,9 @@ import apsw
 import pytest
 
 from gateway.model import Lane
+from gateway.store.journal import Journal
 from gateway.store.seal import ZERO, sound
+from gateway.store.worker import InlineWorker
 from gateway.wire.payloads import record_id
 from tests.gateway.journal_tools import (
     EVENT,
@@ -397,3 +401,62 @@ async def test_state_without_records_does_not_pile_up_behind_a_dead_disk(tmp_pat
     async with opened(tmp_path / "j.db") as journal:
         assert journal.state() == {"clocks": b"999"}
         assert bodies(await everything(journal)) == [b"1"]
+
+
+class PowerCuts(InlineWorker):
+    """Keeps what a power cut would leave after each job: a copy of the file and its log."""
+
+    def __init__(self, path, place):
+        self.path, self.place, self.states = path, place, []
+
+    def submit(self, job):
+        job()
+        state = self.place / str(len(self.states))
+        state.mkdir(parents=True)
+        for suffix in ("", "-wal"):
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                shutil.copy(part, state / part.name)
+        self.states.append(state)
+
+
+async def test_no_state_is_on_the_disk_before_its_record(tmp_path):
+    """The first transaction after a failure brings all of the state (the file was opened again), so all records, too."""
+    path, clock = tmp_path / "j.db", StillClock()
+    disk_of_states = PowerCuts(path, tmp_path / "cuts")
+    with faulty_disk() as disk:
+        journal = Journal(Lane.ALARM, path, "demo-01", clock, disk_of_states, 2**26, secrets.token_hex)
+        await journal.open()
+        disk.failing.add("write")
+        for number in range(1, 701):
+            journal.commit([draft()], {"a": b"%d" % number})
+        await _turns()
+        disk.heal()
+        while journal.counters().waiting:
+            clock.advance(2.0)
+            await _turns()
+        await journal.close()
+    for state in disk_of_states.states:
+        async with opened(state / "j.db") as journal:
+            assert int(journal.state().get("a", b"0")) == journal.opened.first - 1
+
+
+async def _turns():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_settled_and_never_reached_the_disk_settles_no_later_record(tmp_path):
+    """An alarm told early is receipted, then the power goes: its number is given to another, which must be sent."""
+    async with opened(tmp_path / "j.db") as journal:
+        journal.position("a")
+        await commit(journal, b"1", b"told early")
+        journal.settle("a", [1, 2])
+    db = apsw.Connection(str(tmp_path / "j.db"))
+    db.execute("DELETE FROM record WHERE sequence = 2")
+    db.close()
+    for body in (b"new", b"newer"):
+        async with opened(tmp_path / "j.db") as journal:
+            await commit(journal, body)
+    async with opened(tmp_path / "j.db") as journal:
+        assert bodies(await journal.unsettled("a")) == [b"new", b"newer"]
