@@ -94,6 +94,11 @@ def _read(point: Point, data: bytes) -> tuple[Value, Quality]:
     return (None, Quality.NOT_A_NUMBER) if degrees is None else judge(point, degrees)
 
 
+def exchanges(device: Device, bus: BusKind) -> list[list[tuple[int, int]]]:
+    """`Driver.exchanges`: one request for both axes."""
+    return [[(len(frame(int(device.address), _READ)), _ANSWER_BYTES)] for _ in device.groups]
+
+
 def check(device: Device) -> list[tuple[str, str]]:
     """`Driver.check`."""
     mistakes = []
@@ -110,4 +115,4 @@ def check(device: Device) -> list[tuple[str, str]]:
     return mistakes
 
 
-BWM826 = Driver(At, Options, frozenset({BusKind.SERIAL}), open=open_device, check=check)
+BWM826 = Driver(At, Options, frozenset({BusKind.SERIAL}), open=open_device, check=check, exchanges=exchanges)

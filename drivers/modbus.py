@@ -29,6 +29,7 @@ from zlib import crc32
 
 from drivers.contract import Driver, Exchange, Poll, Reply
 from drivers.modbus_pdu import (
+    FRAME_BYTES,
     GATEWAY_CODES,
     ILLEGAL_DATA_ADDRESS,
     ILLEGAL_DATA_VALUE,
@@ -140,15 +141,23 @@ def open_device(device: Device, bus: BusKind) -> Poll:
     return poll
 
 
+def _plan(group: Group, options: Options) -> tuple[Range, ...]:
+    limits = dict.fromkeys(BIT_TABLES, options.max_bits) | dict.fromkeys(("holding", "input"), options.max_registers)
+    return plan(needs(group.points), options.max_gap, limits)
+
+
+def _request(asked: Range) -> Request:
+    return read_request(asked.table, asked.first, asked.end - asked.first)
+
+
 def _learn(index: int, group: Group, link: Link, options: Options) -> Learnt:
     def ready(asked: Range) -> Read:
-        request = read_request(asked.table, asked.first, asked.end - asked.first)
+        request = _request(asked)
         points = asked.points
         whole = points == tuple(range(len(group.points)))
         return Read(asked, points, request, link.prepare(request), compile_range(asked, group.points), whole)
 
-    limits = dict.fromkeys(BIT_TABLES, options.max_bits) | dict.fromkeys(("holding", "input"), options.max_registers)
-    planned = tuple(ready(asked) for asked in plan(needs(group.points), options.max_gap, limits))
+    planned = tuple(ready(asked) for asked in _plan(group, options))
     return Learnt(index, compile_points(group.points), ready, planned, list(planned))
 
 
@@ -222,6 +231,16 @@ def _poll(device: str, link: Link, learnt: Learnt) -> Generator[Exchange, Reply,
     return reading.scan(device)
 
 
+def exchanges(device: Device, bus: BusKind) -> list[list[tuple[int, int]]]:
+    """`Driver.exchanges`: what a device is asked that refuses nothing."""
+    around = FRAME_BYTES[bus]
+    return [
+        [(len(read.pdu) + around, read.size + around) for read in (_request(asked) for asked in _plan(group, options))]
+        for options in (device.options or Options(),)
+        for group in device.groups
+    ]
+
+
 # What only the driver can see in a description -----------------------------------------------------------------------
 
 
@@ -289,4 +308,6 @@ def _check_point(point: Point, options: Options) -> list[tuple[str, str]]:
     return [(path, what) for path, wrong, what in rules if wrong]
 
 
-MODBUS = Driver(At, Options, frozenset({BusKind.SERIAL, BusKind.TCP}), open=open_device, check=check)
+MODBUS = Driver(
+    At, Options, frozenset({BusKind.SERIAL, BusKind.TCP}), open=open_device, check=check, exchanges=exchanges
+)

@@ -51,6 +51,8 @@ CrcOrder = Literal["low_first", "high_first"]
 
 _MBAP_BYTES = 6
 """Transaction, protocol and length; the unit is counted in the length."""
+FRAME_BYTES = {BusKind.SERIAL: 3, BusKind.TCP: _MBAP_BYTES + 1}
+"""What a link puts around a PDU: unit and CRC, or the MBAP header."""
 _LONGEST_ADU_BYTES = 254
 """Unit and the longest PDU of 253 bytes (Modbus application protocol V1.1b3, 4.1)."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drivers import DRIVERS
-from drivers.contract import Driver, Framing
+from drivers.contract import Driver, Exchange, Framing
 from gateway.config import Site, load, uplink_mistakes
 from gateway.errors import BusError, ConfigError
 from gateway.model import BusKind, BusSpec, Device, Text
@@ -150,9 +150,10 @@ def report(site: Site, drivers: Mapping[str, Driver] = DRIVERS) -> CheckReport:
     devices = {device.id: device for device in site.devices}
     polls = {device.id: _polls_s(device, buses[device.bus], drivers[device.driver]) for device in site.devices}
     rounds = {bus: sum(sum(polls[device.id]) for device in site.devices if device.bus == bus) for bus in buses}
+    lost = {bus.id: _lost_s(bus, site, drivers) for bus in site.buses}
     return CheckReport(
         site.gateway.id,
-        tuple(_bus(bus, site, rounds[bus.id]) for bus in site.buses),
+        tuple(_bus(bus, site, rounds[bus.id], lost[bus.id]) for bus in site.buses),
         tuple(_device(device, site) for device in site.devices),
         tuple(
             AlarmReport(
@@ -161,18 +162,18 @@ def report(site: Site, drivers: Mapping[str, Driver] = DRIVERS) -> CheckReport:
                 alarm.severity.name.lower(),
                 _both(alarm.text),
                 _both(alarm.place.text()),
-                tuple(_worst_s(alarm, dead, devices, buses, polls, rounds) for dead in (0, 1, 2)),  # type: ignore[arg-type]  # three of them
+                tuple(_worst_s(alarm, dead, devices, buses, polls, rounds, lost) for dead in (0, 1, 2)),  # type: ignore[arg-type]  # three of them
             )
             for alarm in site.alarms
         ),
     )
 
 
-def _bus(bus: BusSpec, site: Site, round_s: float) -> BusReport:
+def _bus(bus: BusSpec, site: Site, round_s: float, lost_s: float) -> BusReport:
     devices = [device for device in site.devices if device.bus == bus.id]
     where = bus.port if bus.kind is BusKind.SERIAL else f"{bus.host}:{bus.tcp_port}"
     points = sum(len(group.points) for device in devices for group in device.groups)
-    return BusReport(bus.id, bus.kind.value, where, len(devices), points, round_s, _lost_s(bus))
+    return BusReport(bus.id, bus.kind.value, where, len(devices), points, round_s, lost_s)
 
 
 def _device(device: Device, site: Site) -> DeviceReport:
@@ -196,6 +197,7 @@ def _worst_s(
     buses: Mapping[str, BusSpec],
     polls: Mapping[str, tuple[float, ...]],
     rounds: Mapping[str, float],
+    lost: Mapping[str, float],
 ) -> float:
     """A change that comes just after a read is seen by the next one, a period or a whole round later."""
     worst_s = 0.0
@@ -208,16 +210,24 @@ def _worst_s(
             seen_s = bus.longest_silence_s
         else:
             index = next(i for i, group in enumerate(device.groups) if any(p.name == point for p in group.points))
-            round_s = rounds[bus.id] + dead * _lost_s(bus)
+            round_s = rounds[bus.id] + dead * lost[bus.id]
             seen_s = max(device.groups[index].period_s, round_s) + polls[name][index]
         worst_s = max(worst_s, seen_s)
     return worst_s + alarm.on_delay_s
 
 
-def _lost_s(bus: BusSpec) -> float:
-    if bus.kind is BusKind.SERIAL:
-        return bus.reply_timeout_s + max(bus.reply_timeout_s, SHORTEST_DRAIN_S)
-    return bus.reply_timeout_s if bus.kind is BusKind.TCP else 0.0
+def _lost_s(bus: BusSpec, site: Site, drivers: Mapping[str, Driver]) -> float:
+    """The longest time-out of its devices, and the drain after it."""
+    if bus.kind is BusKind.LISTEN:
+        return 0.0
+    own = [_first(device, bus, drivers[device.driver]).timeout_s for device in site.devices if device.bus == bus.id]
+    longest_s = max((bus.reply_timeout_s if one is None else one for one in own), default=bus.reply_timeout_s)
+    return longest_s + (max(bus.reply_timeout_s, SHORTEST_DRAIN_S) if bus.kind is BusKind.SERIAL else 0.0)
+
+
+def _first(device: Device, bus: BusSpec, driver: Driver, group: int = 0) -> Exchange:
+    assert driver.open is not None  # config lets only drivers that ask onto such a bus
+    return next(driver.open(device, bus.kind)(group))
 
 
 def _polls_s(device: Device, bus: BusSpec, driver: Driver) -> tuple[float, ...]:
@@ -227,12 +237,10 @@ def _polls_s(device: Device, bus: BusSpec, driver: Driver) -> tuple[float, ...]:
     if driver.exchanges is not None:
         sizes = driver.exchanges(device, bus.kind)
     else:
-        poll = driver.open(device, bus.kind)
-        sizes = []
-        for index in range(len(device.groups)):
-            first = next(poll(index))
-            sizes.append([(len(first.request), _reply_bytes(first.framing))])
-    return tuple(sum(_exchange_s(bus, *size) for size in group) for group in sizes)
+        firsts = [_first(device, bus, driver, index) for index in range(len(device.groups))]
+        sizes = [[(len(first.request), _reply_bytes(first.framing))] for first in firsts]
+    settle_s = _first(device, bus, driver).settle_s
+    return tuple(sum(_exchange_s(bus, *size) + settle_s for size in group) for group in sizes)
 
 
 def _exchange_s(bus: BusSpec, request_bytes: int, reply_bytes: int) -> float:

@@ -139,3 +139,12 @@ def test_no_template_holds_a_path_or_a_tab():
         assert "\t" not in text
         assert "/work" not in text
         json.dumps(loading.template(path.stem))
+
+
+@pytest.mark.parametrize(("name", "golden"), ASKED)
+def test_what_a_driver_says_it_asks_is_what_it_asks(name, golden):
+    """`check` reckons a round from it: each exchange of the group, request and reply, to the byte."""
+    device = loading.device(name, golden["address"])
+    told = DRIVERS[device.driver].exchanges(device, BusKind(golden.get("bus", "serial")))
+    frames = [(bytes.fromhex(step["request"]), bytes.fromhex(step["reply"])) for step in golden["exchanges"]]
+    assert told[group_index(device, golden["group"])] == [(len(request), len(reply)) for request, reply in frames]

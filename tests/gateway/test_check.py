@@ -93,3 +93,14 @@ def test_check_refuses_what_load_does_and_what_is_wrong_with_the_uplinks(tmp_pat
     report = check.check(path)
     assert report.gateway == "demo-01"
     assert all(bus.round_s < 1 for bus in report.buses)
+
+
+def test_a_device_s_own_time_out_and_pause_are_counted(tmp_path):
+    """A slow device is what a dead one costs; the pause after each reply is time of the line."""
+    text = SITE.replace("template: station, address: 1}", "template: station, address: 1, options: {timeout_s: 2}}", 1)
+    slow, usual = tmp_path / "slow.yaml", tmp_path / "usual.yaml"
+    slow.write_text(text.replace("timeout_s: 2", "timeout_s: 2, settle_s: 0.5"), encoding="utf-8")
+    usual.write_text(SITE, encoding="utf-8")
+    lines = [check.report(config.load(path, TEMPLATES)).buses[0] for path in (slow, usual)]
+    assert lines[0].lost_s == pytest.approx(2.3)
+    assert lines[0].round_s - lines[1].round_s == pytest.approx(2 * 0.5)
