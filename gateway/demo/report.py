@@ -45,9 +45,12 @@ def compute(folder: Path, events: Sequence[Mapping[str, Any]], usage: Mapping[st
     caused = expect.changed_at([expect.parse(said) for said in scene["expect"]], log)
     down = _spans(events)
     expected = dict.fromkeys(said["alarm"] for said in scene["expect"])
+    sharp = {said["alarm"] for said in scene["expect"] if "fault" not in said and "rate" not in said}
     delays = {alarm["id"]: float(alarm.get("on_delay_s", 0)) for alarm in site["alarms"]}
     alarms = [
-        _alarm(name, caused.get(name), alarm_lane, trail, district, down, delays.get(name, 0.0)) for name in expected
+        _alarm(name, caused.get(name), alarm_lane, trail, district, down, delays.get(name, 0.0))
+        | {"sharp": name in sharp}
+        for name in expected
     ]
     missing = {record.id for record in (*alarm_lane, *telemetry)} - district.ids
     return {
@@ -169,12 +172,13 @@ def _raised(name: str, records: Sequence[Committed]) -> Committed | None:
 def _latency(alarms: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """From the change in the simulated world to the arrival at the district, less the delay that the rule asks for.
 
-    The alarm of a silent device is left out: it has no change to count from, its rule waits for what does not come.
+    Left out: alarms of silence (their rule waits for what does not come) and of a rate (it has no moment of change;
+    `changed_at` is when the simulated speed passed the limit, by a ruler of the simulator's own).
     """
     times = [
         (alarm["district_at"] - alarm["changed_at"] - alarm["rule_delay_s"]) * 1000
         for alarm in alarms
-        if alarm["district_at"] and alarm["changed_at"] and not alarm["id"].endswith("/silent")
+        if alarm["district_at"] and alarm["changed_at"] and alarm["sharp"]
     ]
     return {
         "count": len(times),
