@@ -195,7 +195,7 @@ def read(
 @app.command()
 def decode(
     protocol: Annotated[str, typer.Argument(help="gb26875, modbus-rtu, modbus-tcp, bwm826 or meokon. 协议")],
-    data: Annotated[str, typer.Argument(metavar="HEX", help="Bytes in hex; - reads standard input. 十六进制字节")],
+    data: Annotated[list[str], typer.Argument(metavar="HEX", help="Bytes in hex; - reads standard input. 十六进制字节")],
     dialect: Annotated[str, typer.Option(help="gb26875: whose way to speak. 厂家方言")] = "standard",
     as_json: AsJson = False,
     stream: Annotated[bool, typer.Option("--stream", help="Several frames in a row. 连续多帧")] = False,
@@ -203,7 +203,7 @@ def decode(
     """Say in words what bytes of a wire mean, field by field. 逐字段解析报文"""
     from gateway.decode.console import run as show
 
-    raise typer.Exit(show(protocol, data, dialect, as_json=as_json, as_stream=stream))
+    raise typer.Exit(show(protocol, " ".join(data), dialect, as_json=as_json, as_stream=stream))
 
 
 def control_socket(given: Path | None) -> Path:

@@ -134,6 +134,7 @@ def test_a_frame_of_each_protocol_is_read(protocol):
     status, told = as_json(protocol, spaced)
     assert (status, told["warnings"]) == (0, [])
     assert as_json(protocol, FRAMES[protocol]) == (0, told)
+    assert as_json(protocol, *spaced.split()) == (0, told)
     status, text = run(protocol, "-", stdin=spaced.replace(" ", "\n"))
     assert status == 0
     assert "字段" in text
