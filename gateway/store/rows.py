@@ -159,9 +159,13 @@ class Rows(NamedTuple):
             return
         except _DAMAGE:
             pass
-        for sequence in range(cursor + 1, min(cursor + limit - given, self.last) + 1):
-            if sequence not in self.gone:
+        # One by one, but never through what is gone: there is no end to that, and nothing would move the reader on.
+        for first, last in self.gone.missing(cursor + 1, self.last):
+            for sequence in range(first, min(last, first + limit - given - 1) + 1):
+                given += 1
                 yield sequence, self._one(sequence)
+            if given >= limit:
+                return
 
     def _one(self, sequence: int) -> Record | None:
         try:

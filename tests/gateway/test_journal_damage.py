@@ -1,5 +1,6 @@
 """A damaged file never gives a wrong value: what cannot be trusted is left out, counted and told, or set aside whole."""
 
+import asyncio
 import random
 import shutil
 
@@ -7,6 +8,7 @@ import apsw
 import pytest
 
 from gateway.model import Lane
+from gateway.store.file import Drop
 from tests.gateway.journal_tools import GAPS, bodies, commit, everything, faulty_disk, numbers, opened
 from tests.waiting import until
 
@@ -222,6 +224,33 @@ async def test_an_end_found_broken_when_the_file_is_opened_again_is_told(tmp_pat
             assert await journal.verify() is None
         async with opened(path) as journal:
             assert bodies(await everything(journal)) == [b"1", b"2", b"4"]
+
+
+def damage_page(journal, path, content):
+    """The page of an open file that holds `content` can no longer be read."""
+    db = journal._file._db
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    overwrite(path, path.read_bytes().index(content) // 4096 * 4096, b"\xff" * 100)
+    db.execute("PRAGMA shrink_memory")
+
+
+async def test_a_damaged_page_behind_many_that_are_gone_stops_no_reader(tmp_path):
+    """A folded range is longer than a read, and what comes after it cannot be read: it is stepped over all the same."""
+    path = tmp_path / "j.db"
+    await filled(path, count=200)
+    async with opened(path) as journal:
+        told = asyncio.get_running_loop().create_future()
+        drop = Drop(tuple(range(2, 151)), ((2, 150),))
+        journal.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
+        assert await told is None
+    async with opened(path) as journal:
+        damage_page(journal, path, b"0150" * 75)
+        async with asyncio.timeout(5):
+            found = await journal.after(1, 64, 1 << 20)
+            while found[-1].sequence < 200:
+                found += await journal.after(found[-1].sequence, 64, 1 << 20)
+        assert found[0].sequence > 151
+        assert journal.counters().dropped["corrupt"] == found[0].sequence - 151
 
 
 async def trial(original, place, before, rng):
