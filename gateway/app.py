@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers import DRIVERS
+from drivers.times import LONGEST_TIMEOUT_S
 from gateway import __version__ as VERSION
 from gateway import config, health
 from gateway.clock import Clock, SystemClock
@@ -46,6 +47,8 @@ log = logging.getLogger("gengfu")
 EX_CONFIG = 78
 EX_SOFTWARE = 70
 STALLED_S = 15.0
+DISK_STALLED_S = 30.0
+"""A card can keep a commit waiting for many seconds; alarms do not wait for it (law 5)."""
 RECEIPT_S = 30.0
 
 
@@ -209,7 +212,9 @@ class Parts:
         previous_boot = opened.previous_boot or None
         self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
-    def health(self, opened: tuple[Opened, ...], *, last_known_good: bool) -> health.Health:
+    def health(
+        self, opened: tuple[Opened, ...], workers: Mapping[Lane, Worker], *, last_known_good: bool
+    ) -> health.Health:
         uplinks = tuple(self.uplinks.values())
         lags = [
             health.Lag(self.clock, partial(self.alarms.position, name), lambda: self.alarms.counters().last, RECEIPT_S)
@@ -226,13 +231,17 @@ class Parts:
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,
         }
-        moved: dict[str, Callable[[], float]] = {
-            f"bus {name}": partial(getattr, bus, "progress")
-            for name, bus in (*self.pollers.items(), *self.listeners.items())
+        beats = {lane: health.Beat(self.clock, worker.submit) for lane, worker in workers.items()}
+        progress: dict[str, tuple[Callable[[], float], float]] = {
+            **{f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec)) for name in self.pollers},
+            **{f"bus {name}": (partial(getattr, one, "progress"), STALLED_S) for name, one in self.listeners.items()},
+            **{f"journal {lane.value}": (beat.moved, DISK_STALLED_S) for lane, beat in beats.items()},
+            "rules": (lambda: self.pipeline.moved, STALLED_S),
         }
-        moved["rules"] = lambda: self.pipeline.moved
-        progress = {name: (when, STALLED_S) for name, when in moved.items()}
         return health.Health(self.clock, concerns, progress, self.pipeline.take)
+
+    def _polled(self, bus: str) -> float:
+        return max(self.pollers[bus].progress, self.buses[bus].asked_at)
 
     def views(self) -> Views:
         parts: dict[str, Callable[[], object]] = {
@@ -259,8 +268,8 @@ class Parts:
 async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = False) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often."""
     folder = Path(site.journal.directory)
-    alarms = _journal(Lane.ALARM, folder, site, seams)
-    telemetry = _journal(Lane.TELEMETRY, folder, site, seams)
+    workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
+    alarms, telemetry = (_journal(lane, folder, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
     for lane, found in zip((alarms, telemetry), opened, strict=True):
         if found.set_aside:
@@ -271,7 +280,7 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
         log.error("%s", mistake)
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
-    children = _children(parts, parts.health(opened, last_known_good=last_known_good))
+    children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
     stop = asyncio.Event()
     for how in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(how, stop.set)
@@ -315,9 +324,14 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
     }
 
 
-def _journal(lane: Lane, folder: Path, site: config.Site, seams: Seams) -> Journal:
+def stalled_s(spec: BusSpec) -> float:
+    """The longest pause of a bus that is alive: a device's own time-out, then a line that is drained until it is taken
+    for a babbler (`gateway.field.line`). A watchdog that is quicker would start a slow line again and again."""
+    return max(STALLED_S, LONGEST_TIMEOUT_S + 5 * spec.reply_timeout_s)
+
+
+def _journal(lane: Lane, folder: Path, site: config.Site, seams: Seams, worker: Worker) -> Journal:
     quota = site.journal.alarm_quota_bytes if lane is Lane.ALARM else site.journal.telemetry_quota_bytes
-    worker = seams.disk(f"journal-{lane.value}")
     return Journal(lane, folder / f"{lane.value}.db", site.gateway.id, seams.clock, worker, quota, seams.random_hex)
 
 

@@ -111,6 +111,31 @@ class Lag:
         return bool(self._seen) and now - self._seen[0][0] >= self._limit_s
 
 
+class Beat:
+    """A sign of life of a journal's thread: a job that waits behind its others, never more than one at a time.
+
+    A thread that never gave one counts as moving: its disk was dead at the start already, which is a concern of its own
+    (`storage_alarms_failing`); to be started again for it for ever would take away the alarms as well.
+    """
+
+    def __init__(self, clock: Clock, submit: Callable[[Callable[[], None]], None]) -> None:
+        self._clock, self._submit = clock, submit
+        self._waiting = False
+        self._at: float | None = None
+
+    def moved(self) -> float:
+        """When it was last there; asks for the next sign."""
+        if not self._waiting:
+            self._waiting = True
+            self._submit(self._beat)
+        return self._clock.monotonic() if self._at is None else self._at
+
+    def _beat(self) -> None:
+        """On the thread."""
+        self._at = self._clock.monotonic()
+        self._waiting = False
+
+
 class Health:
     """Looks once a second: takes a scan of the gateway itself and feeds the watchdog."""
 

@@ -77,6 +77,8 @@ class Bus:
     def __init__(self, spec: BusSpec, clock: Clock) -> None:
         self.spec = spec
         self.counters = Counters()
+        self.asked_at = clock.monotonic()
+        """When the last request went out: a poll of many exchanges is alive as long as it asks."""
         self._clock = clock
         self._timing = Timing.of(spec)
         self._serial = spec.kind is BusKind.SERIAL
@@ -274,6 +276,7 @@ class Bus:
 
     def _asked(self, exchange: Exchange, now: float) -> None:
         self.counters.requests += 1
+        self.asked_at = now
         character_s = self._timing.character_s
         leaving_s = len(exchange.request) * character_s
         self._left_at = now + leaving_s

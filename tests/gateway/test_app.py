@@ -1,5 +1,6 @@
 """The composition root: which file runs, how times cross a restart, and what the daemon must not load."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import bridge, load
+from drivers.times import LONGEST_TIMEOUT_S
+from gateway.app import STALLED_S, Parts, Seams, bridge, load, stalled_s
 from gateway.errors import ConfigError
+from gateway.field.bus import Bus
+from gateway.field.line import Drain, Timing
+from gateway.model import BusKind, BusSpec, Lane
 from gateway.pipeline import clocks
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker
 from tests.clocks import HandClock
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +95,41 @@ def test_the_daemon_loads_nothing_that_it_does_not_need():
     code = f"import sys, gateway.app; print([name for name in {FOREIGN!r} if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.strip() == "[]"
+
+
+class StillClock(HandClock):
+    async def sleep_until(self, at):
+        await asyncio.Event().wait()
+
+
+async def test_every_part_that_must_move_is_watched(tmp_path):
+    """Loop and rules, each bus, each listener, both journal threads; no uplink: nothing waits for the district."""
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    clock, workers = StillClock(), {lane: InlineWorker() for lane in Lane}
+    lanes = [
+        Journal(lane, tmp_path / f"{lane.value}.db", "g", clock, workers[lane], 1 << 26, lambda n: "ab" * n)
+        for lane in Lane
+    ]
+    opened = tuple([await lane.open() for lane in lanes])
+    seams = Seams(clock, lambda name: InlineWorker(), Bus, None, lambda: 0.5, lambda n: "ab" * n)
+    parts = Parts(load(path)[0], seams, *lanes, opened[0])
+    watcher = parts.health(opened, workers, last_known_good=False)
+    assert watcher.stalled() == []
+    clock.at += 60
+    assert set(watcher.stalled()) == {"bus line-1", "bus lift-box", "bus hydrants", "rules"}  # inline lanes answer
+    assert {"journal alarm", "journal telemetry"} <= set(watcher._progress)
+    for lane in lanes:
+        await lane.close()
+
+
+@pytest.mark.parametrize("timeout_s", [0.02, 0.5, 1.0, 3.0, 10.0])
+def test_a_slow_line_is_not_taken_for_a_dead_one(timeout_s):
+    """Longer than a device's own time-out and the drain of a line full of noise, and never under 15 s."""
+    spec = BusSpec("a", BusKind.SERIAL, reply_timeout_s=timeout_s)
+    drain, at = Drain(Timing.of(spec).quiet_s), 0.0
+    drain.begin(at)
+    while not drain.babbling:
+        at = drain.look(at, heard=True)
+    assert stalled_s(spec) > LONGEST_TIMEOUT_S + at
+    assert stalled_s(spec) >= STALLED_S

@@ -141,3 +141,28 @@ def test_one_record_that_stays_is_overdue_though_others_come():
         overdue.append(lag.overdue())
         clock.advance(1)
     assert overdue.index(True) == pytest.approx(33, abs=1)
+
+
+def test_a_thread_that_hangs_after_it_worked_is_stalled():
+    """Its sign of life waits behind the job that hangs; one sign waits at a time, however long that takes."""
+    clock, jobs = HandClock(), []
+    beat = health.Beat(clock, jobs.append)
+    watcher = health.Health(clock, concerns(), {"journal alarm": (beat.moved, 30.0)}, print)
+    assert watcher.stalled() == []
+    jobs.pop()()
+    for _ in range(100):
+        clock.advance(1)
+        stalled = watcher.stalled()
+    assert stalled == ["journal alarm"]
+    assert len(jobs) == 1
+    jobs.pop()()
+    assert watcher.stalled() == []
+
+
+def test_a_disk_that_is_dead_from_the_start_is_no_reason_to_start_again():
+    """It is a fault of its own; a gateway that is started again every half minute raises no alarms."""
+    clock = HandClock()
+    watcher = health.Health(clock, concerns(), {"journal alarm": (health.Beat(clock, id).moved, 30.0)}, print)
+    for _ in range(100):
+        clock.advance(1)
+        assert watcher.stalled() == []
