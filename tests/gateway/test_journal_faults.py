@@ -161,6 +161,22 @@ async def test_a_hanging_disk_does_not_hide_a_new_alarm_behind_the_backlog(tmp_p
         assert bodies(await everything(journal)) == [b"old", b"new"]
 
 
+async def test_what_a_failed_sync_left_in_the_file_is_not_read_as_durable(tmp_path, disk):
+    """The file was opened again and shows it; until it is known to be on the disk a position must not count it."""
+    async with opened(tmp_path / "j.db", Lane.TELEMETRY) as journal:
+        await commit(journal, b"1")
+    async with opened(tmp_path / "j.db", Lane.TELEMETRY) as journal:
+        await commit(journal, b"2")
+        disk.failing.add("sync")
+        await told_in_time(journal, b"3")
+        disk.failing = {"database"}
+        await until(lambda: journal._file._last == 3)
+        assert bodies(await everything(journal)) == [b"1", b"2"]
+        disk.heal()
+        await healed(journal)
+        assert bodies(await everything(journal)) == [b"1", b"2", b"3"]
+
+
 async def test_telemetry_is_not_read_around_a_failing_disk(tmp_path):
     """A cumulative position must not pass what could not be read: the reader is told."""
     async with opened(tmp_path / "j.db", Lane.TELEMETRY) as journal:
@@ -406,13 +422,14 @@ async def test_a_directory_that_is_removed_while_the_disk_is_full_is_made_again(
         assert await journal.verify() is None
 
 
-async def test_a_settlement_that_shared_a_failed_commit_is_written_with_a_later_one(tmp_path, disk):
+@pytest.mark.parametrize("fault", ["write", "full"])
+async def test_a_settlement_that_shared_a_failed_commit_is_written_with_a_later_one(tmp_path, disk, fault):
     """Else it would come back after every restart."""
     async with opened(tmp_path / "j.db") as journal:
         journal.position("u")
         await commit(journal, b"1")
         journal.settle("u", [1])
-        disk.failing.add("write")
+        disk.failing.add(fault)
         await told_in_time(journal, b"2")
         disk.heal()
         await healed(journal)
