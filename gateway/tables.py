@@ -7,6 +7,23 @@ from typing import Any
 
 from rich.table import Table
 
+STATES = {
+    "unacknowledged": "未确认 unacknowledged",
+    "acknowledged": "已确认 acknowledged",
+    "returned": "已恢复未确认 returned",
+    "latched_unacknowledged": "锁存未确认 latched",
+    "latched_acknowledged": "锁存已确认 latched, acknowledged",
+    "shelved": "搁置 shelved",
+    "suppressed": "抑制 suppressed",
+    "out_of_service": "停用 out of service",
+}
+REACHED = {
+    "pending": "写入中 pending",
+    "announced": "未落盘 announced, not durable",
+    "committed": "已落盘 committed",
+    "broker": "已到服务器 broker",
+    "district": "区平台已收 district",
+}
 COLOURS = {"critical": "bold red", "high": "dark_orange", "medium": "yellow", "low": "blue"}
 
 
@@ -22,11 +39,11 @@ def value_text(point: dict[str, Any]) -> str:
 def alarm_table(rows: list[dict[str, Any]]) -> Table:
     """Alarms as a table: gravest first, in both languages, with how far each has come."""
     table = Table(title="Alarms 报警", title_justify="left")
-    for column in ("alarm", "what 内容", "since", "state", "reached"):
+    for column in ("alarm 报警", "what 内容", "since 起始", "state 状态", "reached 送达"):
         table.add_column(column)
     for row in rows:
         since = datetime.fromtimestamp(row["since"]).strftime("%H:%M:%S")
         colour = COLOURS[row["severity"]]
         what = f"{row['text']['zh']}\n[dim]{row['text']['en']}[/]"
-        table.add_row(f"[{colour}]{row['id']}[/]", what, since, row["state"], row["stage"])
+        table.add_row(f"[{colour}]{row['id']}[/]", what, since, STATES[row["state"]], REACHED[row["stage"]])
     return table

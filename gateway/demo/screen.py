@@ -39,8 +39,9 @@ class Screen:
         parts: list[Any] = [_head(status), _events(events)]
         if status and points:
             parts += [_devices(status, points["points"]), alarm_table(status["alarms"])]
-            if len(status["alarms"]) >= self._most:
-                self._most, self._fullest = len(status["alarms"]), Group(*parts)
+            standing = sum(alarm["state"] == "unacknowledged" for alarm in status["alarms"])
+            if standing >= self._most:
+                self._most, self._fullest = standing, Group(*parts)
         else:
             parts.append(Text("the gateway does not answer 网关无应答", style="bold red"))
         if self._live:
@@ -81,7 +82,7 @@ class Screen:
         )
 
     def save(self, path: Path) -> None:
-        """The table with the most alarms as a picture (SVG)."""
+        """The moment with the most standing alarms as a picture (SVG)."""
         console = Console(record=True, width=132, file=io.StringIO())
         console.print(self._fullest)
         console.save_svg(str(path), title="gengfu demo")
