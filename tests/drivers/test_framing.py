@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.framing import Framer
+from drivers.framing import CREDIT_FRAMES, EARNED, Framer
 
 LONGEST = 40
 
@@ -99,3 +99,22 @@ def test_giving_up_on_half_a_frame_leaves_nothing():
     _, one = fed([frame(b"abcdef")[:5]])
     assert one.give_up() == []
     assert one.feed(frame(b"abcdef")[5:] + frame(b"next")) == [frame(b"next")]
+
+
+def test_bytes_made_of_lies_cost_no_more_than_their_number():
+    """A start at every few bytes, each with the longest length: what is checked in vain stays in proportion."""
+    checked = 0
+
+    def never(whole):
+        nonlocal checked
+        checked += len(whole)
+        return False
+
+    one = Framer(b"<<", measure, never, LONGEST)
+    lies, fed_bytes = (b"<<" + bytes([LONGEST]) + b"..") * 100, 0
+    for _ in range(100):
+        one.feed(lies)
+        fed_bytes += len(lies)
+        assert checked <= EARNED * fed_bytes + (CREDIT_FRAMES + 1) * LONGEST
+    one._sound = sound
+    assert one.feed(bytes(LONGEST) + frame(b"true")) == [frame(b"true")]
