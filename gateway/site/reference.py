@@ -50,9 +50,10 @@ Generated from the code by `make reference`; do not edit. 本文件由程序生�
   以 `_s` 结尾的单位为秒，以 `_mib` 结尾的为 MiB；相对路径以站点文件所在目录为准。
 - An id is 1 to 64 letters, digits or `-` `_` `.`, and begins with a letter or digit. A point is written `device/point`.
   编号为 1 至 64 个英文字母、数字或 `-` `_` `.`，以字母或数字开头；测点写成 `设备/测点`。
-- Every device gets the alarm `<device>/silent` (class fault; high where it has a safety group, else medium): no usable value for three polls
-  of its fastest group (three rounds of a line that needs longer than that) and at least 3 s, or for the bus's `longest_silence_s` where terminals call.
-  每台设备自动带有报警 `<设备>/silent`（故障类；有安全组时为 high，否则为 medium）：最快一组连续三次（线路一轮更长时为三轮）且至少 3 秒没有有效值，或终端静默超过总线的 `longest_silence_s`。
+- Every device gets the alarm `<device>/silent` (class fault; high where it has a safety group, else medium): no usable value of the device, or of one
+  of its points of class safety, for three polls of its group (three rounds of
+  a line that needs longer than that) and at least 3 s, or for the bus's `longest_silence_s` where terminals call.
+  每台设备自动带有报警 `<设备>/silent`（故障类；有安全组时为 high，否则为 medium）：整台设备最快一组、或任一安全类测点所在组连续三次（线路一轮更长时为三轮）且至少 3 秒没有有效值，或终端静默超过总线的 `longest_silence_s`。
 - What is checked beyond the tables: names that are used exist; ids and addresses are given once; a condition fits its point's kind, its limit the
   instrument's range, its window at least two periods; fire, personal and entrapment are high or critical; fire latches; fire and personal wait at most 10 s.
   表外检查：引用的名称存在；编号和地址不重复；条件与测点类型相符，限值在量程内，时间窗不短于两个周期；火警、求助、困人须为 high 或 critical；火警须自保持；火警和求助的延时不超过 10 秒。

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, Severity, Text
+from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, PointClass, Severity, Text
 from gateway.site.limits import KINDS, LEAVES
 from gateway.site.schema import (
     AlarmShape,
@@ -108,14 +108,25 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
 def silent(device: Device, field: Field, round_s: float) -> spec.AlarmSpec:
     """The supervision alarm that every device has: silence is a sample, and must reach somebody (law 1).
 
-    After three polls of its fastest group, but at least 3 s (R23: 30 s or 3 polls); a line that needs longer than the
-    period for one round (`round_s`) polls as often as it can. A terminal that speaks first: its bus's longest silence."""
+    Of the device as a whole, and of each of its safety points: a detector whose temperature can be read and whose fire bit
+    cannot is a dead one. After three polls of the (fastest) group, but at least 3 s (R23: 30 s or 3 polls); a line that
+    needs longer than the period for one round (`round_s`) polls as often as it can. A terminal that speaks first: its
+    bus's longest silence."""
     bus = field.buses[device.bus]
-    poll_s = max(round_s, min(group.period_s for group in device.groups))
-    for_s = bus.longest_silence_s if bus.kind is BusKind.LISTEN else max(3.0, round(3 * poll_s, 1))
+
+    def for_s(period_s: float) -> float:
+        return bus.longest_silence_s if bus.kind is BusKind.LISTEN else max(3.0, round(3 * max(round_s, period_s), 1))
+
+    points = [
+        spec.Stale(point.id, for_s(group.period_s))
+        for group in device.groups
+        for point in group.points
+        if point.cls is PointClass.SAFETY
+    ]
+    whole = spec.Stale(f"{device.id}/*", for_s(min(group.period_s for group in device.groups)))
+    when = spec.Any((whole, *points)) if points else whole
     severity = Severity.HIGH if any(group.safety for group in device.groups) else Severity.MEDIUM
-    text = Text(f"{device.text.zh} 无响应", f"{device.text.en}: not responding")
-    when = spec.Stale(f"{device.id}/*", for_s)
+    text = Text(f"{device.text.zh} 无响应或无有效数据", f"{device.text.en}: not responding, or without valid values")
     return spec.AlarmSpec(f"{device.id}/silent", AlarmClass.FAULT, severity, when, text, device.place)
 
 

@@ -18,9 +18,11 @@ from drivers import DRIVERS
 from drivers.contract import Driver
 from gateway import check, config
 from gateway.errors import ConfigError
-from gateway.model import AlarmClass, BusKind, Kind, Place, Severity, Text
+from gateway.model import AlarmClass, BusKind, Kind, Place, Quality, Scan, Severity, Text
+from gateway.site import rules as site_rules
 from gateway.site import words as site_words
 from rules import spec
+from rules.engine import Engine
 
 SITES = Path(__file__).parent / "sites"
 ROOT = Path(__file__).parents[2]
@@ -202,7 +204,7 @@ def test_every_device_has_a_supervision_alarm():
     site = load(SITES / "good" / "everything.yaml")
     silent = {alarm.id: alarm for alarm in site.alarms if alarm.id.endswith("/silent")}
     assert list(silent) == ["a/silent", "b/silent", "c/silent", "p/silent"]
-    assert {name: alarm.when.for_s for name, alarm in silent.items()} == {
+    assert {name: next(site_rules.leaves(alarm.when)).for_s for name, alarm in silent.items()} == {
         "a/silent": 3,
         "b/silent": 3,
         "c/silent": 600,
@@ -210,7 +212,21 @@ def test_every_device_has_a_supervision_alarm():
     }
     assert (silent["a/silent"].severity, silent["p/silent"].severity) == (Severity.HIGH, Severity.MEDIUM)
     assert (silent["a/silent"].cls, silent["a/silent"].place) == (AlarmClass.FAULT, site.devices[0].place)
-    assert silent["a/silent"].text == Text("甲 无响应", "Alpha: not responding")
+    assert silent["a/silent"].text == Text("甲 无响应或无有效数据", "Alpha: not responding, or without valid values")
+
+
+def test_a_safety_point_without_a_value_is_a_silent_device(tmp_path):
+    """A detector that tells its temperature and not its fire bit is dead, and must not look healthy."""
+    device = "{id: s, bus: b, template: generic_smoke_loop, address: 1}"
+    bus = "{id: b, kind: serial, port: /dev/ttyUSB0}"
+    site = config.load(written(tmp_path, f"gateway: {{id: g}}\nbuses: [{bus}]\ndevices: [{device}]\n"))
+    groups = {("s", index): tuple(p.id for p in group.points) for index, group in enumerate(site.devices[0].groups)}
+    engine, raised = Engine(site.alarms, groups, 0.0), []
+    for at in range(1, 9):
+        bad = Quality.NO_SUCH_REGISTER
+        raised += engine.step(Scan("s", 0, at, (0.1, None, 0), bytes([0, bad, 0])), at).transitions
+        raised += engine.step(Scan("s", 1, at, (21.0,), bytes(1)), at).transitions
+    assert [(one.alarm, one.at) for one in raised] == [("s/silent", 3.0)]
 
 
 def test_a_full_line_does_not_make_its_devices_silent(tmp_path):
@@ -219,7 +235,7 @@ def test_a_full_line_does_not_make_its_devices_silent(tmp_path):
     bus = "{id: b, kind: serial, port: /dev/ttyUSB0}"
     site = config.load(written(tmp_path, f"gateway: {{id: g}}\nbuses: [{bus}]\ndevices:\n{devices}"))
     exactly = check.report(site).buses[0].round_s
-    assert all(3 * exactly < alarm.when.for_s < 6 * exactly for alarm in site.alarms)
+    assert all(3 * exactly < next(site_rules.leaves(alarm.when)).for_s < 6 * exactly for alarm in site.alarms)
 
 
 def test_devices_of_unproved_templates_are_named():
