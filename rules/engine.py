@@ -201,7 +201,7 @@ class Engine:
     def _obey(self, command: Command, at: float) -> Text | None:
         alarm = self._by_id.get(command.alarm)
         if alarm is None:
-            return unknown_alarm(command.alarm)
+            return unknown_alarm(command.alarm, self._by_id)
         answer = alarm.obey(command, at)
         if isinstance(answer, Text):
             return answer

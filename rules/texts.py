@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from gateway.model import Action, State, Text
 from rules.spec import AlarmSpec
 
@@ -12,8 +15,11 @@ def message(spec: AlarmSpec) -> Text:
     return Text(f"{place.zh} {spec.text.zh}".strip(), f"{spec.text.en}, {place.en}" if place.en else spec.text.en)
 
 
-def unknown_alarm(alarm: str) -> Text:
-    return Text(f"没有这个报警：{alarm}", f"no such alarm: {alarm}")
+def unknown_alarm(alarm: str, known: Iterable[str] = ()) -> Text:
+    """With the nearest one that is known, if one is near."""
+    near = next(iter(get_close_matches(alarm, list(known), n=1)), "")
+    zh, en = (f"；是不是“{near}”？", f"; did you mean '{near}'?") if near else ("", "")
+    return Text(f"没有这个报警：{alarm}{zh}", f"no such alarm: {alarm}{en}")
 
 
 FIRE_NOT_OVER = Text(

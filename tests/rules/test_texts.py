@@ -2,10 +2,12 @@
 
 import pytest
 
-from gateway.model import Action, AlarmClass, Place, Severity, State, Text
+from gateway.model import Action, AlarmClass, Command, Place, Severity, State, Text
+from rules.engine import Engine
 from rules.lifecycle import TABLE
 from rules.spec import Above, AlarmSpec
 from rules.texts import FIRE_NOT_OVER, REFUSED, message, unknown_alarm
+from tests.rules.transcript import alarm
 
 
 def test_an_alarm_is_told_with_its_place():
@@ -32,3 +34,12 @@ def test_every_refusal_of_the_table_has_its_reason(state, action):
 def test_every_refusal_is_in_both_languages(text):
     assert text.en.isascii()
     assert any(ord(letter) > 0x4E00 for letter in text.zh)
+
+
+def test_an_alarm_that_does_not_exist_is_told_with_the_nearest_that_does():
+    """A guard in a hurry types fire-1230."""
+    engine = Engine([alarm(Above("s/x", 5), name) for name in ("fire-1203", "lift-3")], {("s", 0): ("s/x",)}, 0.0)
+    refused = engine.step(Command(Action.ACKNOWLEDGE, "fire-1230", "Li", 0.0), 0.0).refused
+    assert refused.zh == "没有这个报警：fire-1230；是不是“fire-1203”？"
+    assert refused.en == "no such alarm: fire-1230; did you mean 'fire-1203'?"
+    assert engine.step(Command(Action.RESET, "???", "Li", 0.0), 0.0).refused.en == "no such alarm: ???"
