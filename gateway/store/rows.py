@@ -12,7 +12,7 @@ Raises apsw errors when the disk cannot be read; `JournalFile` translates them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -122,22 +122,36 @@ class Rows(NamedTuple):
         return int(found[0]) if found else 0
 
     def weigh(self, pairs: Sequence[Pair], limit: int, kept_kind: str) -> list[Row]:
-        """What retention looks at, oldest first; records of `kept_kind` are not shown to it."""
+        """What retention looks at, oldest first; records of `kept_kind` are not shown to it, nor what cannot be read."""
         found: list[Row] = []
         for pair in pairs:
-            wanted = (*pair, kept_kind, limit - len(found))
             if self.lane is Lane.ALARM:
-                records = (self._record(row) for row in self.db.execute(_BETWEEN, wanted))
+                records = map(self._record, self._readable(_BETWEEN, *pair, kept_kind, limit - len(found)))
                 found += [
                     Row(record.sequence, len(record.body) + _ROW_BYTES, subject_of(record.kind, record.body))
                     for record in records
                     if record is not None
                 ]
             else:
-                found += [Row(one, size + _ROW_BYTES) for one, size in self.db.execute(_SIZES, wanted)]
+                sizes = self._readable(_SIZES, *pair, kept_kind, limit - len(found))
+                found += [Row(one, (size or 0) + _ROW_BYTES) for one, size in sizes]
             if len(found) >= limit:
                 break
         return found
+
+    def _readable(self, query: str, first: int, last: int, kept_kind: str, limit: int) -> Iterator[tuple[Any, ...]]:
+        """Rows in order; where they cannot be read, it goes on behind, in growing steps."""
+        step = 1
+        while first <= last:
+            try:
+                for row in self.db.execute(query, (first, last, kept_kind, limit)):
+                    first = int(row[0]) + 1
+                    limit -= 1
+                    yield row
+                return
+            except _DAMAGE:
+                first += step
+                step *= 2
 
     def _more(self, after: int) -> bool:
         if after >= self.last:

@@ -226,11 +226,11 @@ async def test_an_end_found_broken_when_the_file_is_opened_again_is_told(tmp_pat
             assert bodies(await everything(journal)) == [b"1", b"2", b"4"]
 
 
-def damage_page(journal, path, content):
-    """The page of an open file that holds `content` can no longer be read."""
+def damage_page(journal, path, find):
+    """The page of an open file that holds what `find` finds can no longer be read."""
     db = journal._file._db
     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    overwrite(path, path.read_bytes().index(content) // 4096 * 4096, b"\xff" * 100)
+    overwrite(path, find(path.read_bytes()) // 4096 * 4096, b"\xff" * 100)
     db.execute("PRAGMA shrink_memory")
 
 
@@ -244,7 +244,7 @@ async def test_a_damaged_page_behind_many_that_are_gone_stops_no_reader(tmp_path
         journal.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
         assert await told is None
     async with opened(path) as journal:
-        damage_page(journal, path, b"0150" * 75)
+        damage_page(journal, path, lambda content: content.index(b"0150" * 75))
         async with asyncio.timeout(5):
             found = await journal.after(1, 64, 1 << 20)
             while found[-1].sequence < 200:
@@ -285,3 +285,20 @@ async def test_flipped_bytes_never_become_a_wrong_record(tmp_path):
     rng = random.Random(7)
     seen = [await trial(original, tmp_path / f"t{number}", before, rng) for number in range(80)]
     assert {"aside", "lost", "untouched"} == set(seen)
+
+
+@pytest.mark.parametrize("settled", [0, 100])
+@pytest.mark.parametrize("lane", Lane)
+async def test_a_damaged_page_does_not_keep_the_lane_from_its_quota(tmp_path, lane, settled):
+    """What cannot be read cannot be weighed: it stays, the others go."""
+    path = tmp_path / "j.db"
+    await filled(path, lane, count=100)
+    async with opened(path, lane, quota_bytes=100 * 1024) as journal:
+        journal.settle_to("u", settled)
+        journal._file._db.execute("PRAGMA cache_size=0")
+        damage_page(journal, path, lambda content: content.rindex(b"0003" * 75))  # the first is left over
+        for number in range(300):
+            await commit(journal, b'{"alarm":"a","number":"%0300d"}' % number)
+        await until(lambda: not journal.counters().waiting)
+        await until(lambda: journal.counters().used_bytes <= 100 * 1024)
+        assert journal.counters().set_aside is None
