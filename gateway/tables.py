@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 STATES = {
@@ -44,6 +45,6 @@ def alarm_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         since = datetime.fromtimestamp(row["since"]).strftime("%H:%M:%S")
         colour = COLOURS[row["severity"]]
-        what = f"{row['text']['zh']}\n[dim]{row['text']['en']}[/]"
+        what = f"{escape(row['text']['zh'])}\n[dim]{escape(row['text']['en'])}[/]"
         table.add_row(f"[{colour}]{row['id']}[/]", what, since, STATES[row["state"]], REACHED[row["stage"]])
     return table

@@ -3,7 +3,7 @@
 Guarantees
 * With receipts only a receipt for an id that was sent settles an alarm, and only a position that was reached settles
   telemetry. Without, only a PUBACK 0x00 does.
-* An unsettled alarm comes up again `AGAIN_S` after its last try, whatever became of that try; so does a refused record,
+* An unsettled alarm comes up again `AGAIN_S` after its last try at the latest, whatever became of that try; so does a refused record,
   also across connections: never more than one try in that time.
 * Telemetry beyond the settled position is bounded; where it does not move for `AGAIN_S`, it starts again from there.
 * A refused telemetry record blocks nobody: it is set aside (the next one says with `follows` that it was passed over)
@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from gateway.model import Record
 
 AGAIN_S = 30.0
+LISTEN_S = 2.0
+"""Where nobody listens at the broker, one alarm is tried after this, then after twice as long, up to `AGAIN_S`."""
 PACE_S = 0.1
 """Between repeats of alarms: a district that is away for long must not be flooded by those it knows not to have."""
 KEPT = 1000
@@ -55,18 +57,36 @@ class Alarms:
         self._settled: set[int] = set()
         self._position = position
         self._paced = 0.0
+        self._unheard: dict[str, None] = {}
+        """Those of `owed` to which the broker said that nobody listens; one is tried at `_listen_at`, to see."""
+        self._listen_at = 0.0
+        self._listen_s = LISTEN_S
 
     def sent(self, name: str, record: Record, now: float) -> None:
+        self._unheard.pop(name, None)
         self.owed.pop(name, None)
         self.owed[name] = Owed(record.sequence, now + AGAIN_S, record if len(self.owed) < KEPT else None)
         self._paced = now
 
     def settle(self, name: str) -> Owed | None:
         """A receipt (or PUBACK) for an id; None when nothing is owed under it."""
+        self._unheard.pop(name, None)
         owed = self.owed.pop(name, None)
         if owed:
             self._settled.add(owed.sequence)
         return owed
+
+    def unheard(self, name: str, now: float) -> None:
+        """The broker has nobody to give it to: a district that is not back yet. It soon may be."""
+        if name in self.owed:
+            self._unheard[name] = None
+        if self._listen_at <= now:
+            self._listen_at = now + self._listen_s
+            self._listen_s = min(AGAIN_S, 2 * self._listen_s)
+
+    def heard(self, now: float) -> None:
+        """Somebody listens: the others go at once."""
+        self._listen_at, self._listen_s = now, LISTEN_S
 
     def moved(self, position: int) -> None:
         """The lane's settled position, which lets us forget what is below."""
@@ -82,14 +102,21 @@ class Alarms:
     def restart(self) -> None:
         """A new connection: all that is owed goes again at once and in order, but a refused one waits for its time."""
         self.owed = {name: owed for name, owed in self.owed.items() if owed.refused}
+        self._unheard.clear()
+        self._listen_at, self._listen_s = 0.0, LISTEN_S
 
     def due(self) -> float | None:
         """When the next repeat is due."""
-        first = next(iter(self.owed.values()), None)
-        return max(first.due, self._paced + PACE_S) if first else None
+        if not self.owed:
+            return None
+        _, first = self.next()
+        return max(min(first.due, self._listen_at) if self._unheard else first.due, self._paced + PACE_S)
 
     def next(self) -> tuple[str, Owed]:
-        return next(iter(self.owed.items()))
+        name, first = next(iter(self.owed.items()))
+        if self._unheard and self._listen_at < first.due:
+            name = next(iter(self._unheard))
+        return name, self.owed[name]
 
 
 @dataclass(slots=True)

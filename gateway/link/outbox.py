@@ -313,7 +313,10 @@ class Outbox:
         name = payloads.record_id(self._gateway, record)
         if owed := self._alarms.owed.get(name):
             owed.refused = code > NO_SUBSCRIBERS
+        if code == NO_SUBSCRIBERS:
+            self._alarms.unheard(name, self._clock.monotonic())
         if code == TAKEN:
+            self._alarms.heard(self._clock.monotonic())
             self._on_stage(record, "broker")
             if not self._spec.receipts:
                 self._settle_alarm(name)

@@ -66,6 +66,7 @@ class Uplink:
 
     async def run(self) -> None:
         """For ever. Link and delivery errors are handled here; anything else is a bug and goes up."""
+        worked_at = self._clock.monotonic()
         try:
             while True:
                 began = self._clock.monotonic()
@@ -73,10 +74,12 @@ class Uplink:
                     await self._one_connection()
                 except LinkError as error:
                     self._down(error)
-                held_s = self._clock.monotonic() - began
-                self._failures = 1 if held_s >= STEADY_S else self._failures + 1
-                wait_s = retry.delay_s(self._failures, self._random())
-                await self._clock.sleep_until(self._clock.monotonic() + wait_s)
+                now = self._clock.monotonic()
+                if now - began >= STEADY_S:
+                    self._failures, worked_at = 0, now
+                self._failures += 1
+                wait_s = retry.delay_s(self._failures, self._random(), now - worked_at)
+                await self._clock.sleep_until(now + wait_s)
         finally:
             self._outbox.close()
 
