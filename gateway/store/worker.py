@@ -34,8 +34,8 @@ class InlineWorker:
 class ThreadWorker:
     """One daemon thread: a disk that never answers must not keep the process from ending.
 
-    A job that raises is a bug: `threading.excepthook` shows it, the thread ends with it, and the next `submit` starts
-    another one that goes on with the next job.
+    A job that raises is a bug: `threading.excepthook` shows it, the thread ends with it, and another one goes on with the
+    next job.
     """
 
     def __init__(self, name: str) -> None:
@@ -45,13 +45,22 @@ class ThreadWorker:
 
     def submit(self, job: Job) -> None:
         self._jobs.put(job)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+        if self._thread is None:
+            self._start()
 
     def close(self) -> None:
         self._jobs.put(None)
 
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._thread.start()
+
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
+        ended = False
+        try:
+            while (job := self._jobs.get()) is not None:
+                job()
+            ended = True
+        finally:
+            if not ended:  # here, not in the next `submit`: that may come while this thread is still dying
+                self._start()

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 SETTLE_S = 1.0
 """Settlements wait this long for a commit to share; losing them only repeats records."""
+_BUG = StorageError("failed by a bug, see the log")
+"""Told when a job raises anything else: its thread ends with it, but nobody may wait for ever for what it did."""
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _TROUBLE_S = 2.0
 
@@ -92,12 +94,13 @@ class Writer:
         answer: asyncio.Future[T] = self._loop.create_future()
 
         def job() -> None:
+            reply = partial(_refuse, answer, _BUG)
             try:
-                result = question()
+                reply = partial(give, answer, question())
             except StorageError as error:
-                self._post(partial(_refuse, answer, error))
-            else:
-                self._post(partial(give, answer, result))
+                reply = partial(_refuse, answer, error)
+            finally:
+                self._post(reply)
 
         answer.add_done_callback(_seen)
         self._worker.submit(job)
@@ -158,12 +161,13 @@ class Writer:
         self._flying = True
 
         def job() -> None:
+            reply = partial(self._crashed, tuple(work.items), _BUG)
             try:
-                outcome = self._file.write(work, expected)
+                reply = partial(self._landed, self._file.write(work, expected))
             except StorageError as error:
-                self._post(partial(self._crashed, tuple(work.items), error))
-            else:
-                self._post(partial(self._landed, outcome))
+                reply = partial(self._crashed, tuple(work.items), error)
+            finally:
+                self._post(reply)
 
         self._worker.submit(job)
 

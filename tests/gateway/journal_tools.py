@@ -62,7 +62,7 @@ class Disk(apsw.VFS):
     """SQLite's own unix VFS, made the default one, with faults on command.
 
     ``write``, ``full``: every write fails; ``database``: those of the main file do (a checkpoint's); ``sync``: syncs do, with
-    the bytes out. A closed `gate` lets syncs wait.
+    the bytes out. ``memory``: writes raise what nobody expects. A closed `gate` lets syncs wait.
     """
 
     def __init__(self):
@@ -88,6 +88,8 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
 
     def xWrite(self, data, offset):
+        if "memory" in self._disk.failing:
+            raise MemoryError("injected: no error of SQLite's")
         if "write" in self._disk.failing:
             raise apsw.IOError("injected: write")
         if "full" in self._disk.failing or ("database" in self._disk.failing and self._main):

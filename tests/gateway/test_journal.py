@@ -11,6 +11,7 @@ from itertools import pairwise
 import apsw
 import pytest
 
+from gateway.errors import StorageError
 from gateway.model import Lane
 from gateway.store.journal import Journal
 from gateway.store.seal import ZERO, sound
@@ -460,3 +461,18 @@ async def test_what_was_settled_and_never_reached_the_disk_settles_no_later_reco
             await commit(journal, body)
     async with opened(tmp_path / "j.db") as journal:
         assert bodies(await journal.unsettled("a")) == [b"new", b"newer"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the bug is shown, as it should be
+async def test_a_bug_on_the_disks_thread_is_an_error_and_not_the_end_of_the_lane(tmp_path):
+    """Nobody waits for ever: the commit is told and tried again, the question is answered."""
+    with faulty_disk() as disk:
+        async with opened(tmp_path / "j.db") as journal:
+            with pytest.raises(StorageError):
+                await asyncio.wait_for(journal._writer.ask(lambda: 1 // 0), 5)
+            disk.failing.add("memory")
+            _, error = await commit(journal, b"1")
+            assert error
+            disk.heal()
+            await until(lambda: not journal.counters().waiting)
+            assert bodies(await everything(journal)) == [b"1"]

@@ -41,7 +41,7 @@ def test_jobs_before_close_still_run():
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the bug is the point of this test
 def test_a_bug_in_a_job_does_not_stop_the_lane():
-    """The next submit starts another thread that goes on with the next job."""
+    """Another thread goes on with the next job."""
     ended, done = threading.Event(), threading.Event()
     worker = ThreadWorker("bug")
 
