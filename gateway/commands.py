@@ -120,14 +120,19 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
         (
             d["id"],
             d["bus"],
-            d["text"]["zh"],
-            d["place"]["zh"],
+            f"{d['text']['zh']}\n[dim]{d['text']['en']}[/]",
+            f"{d['place']['zh']}\n[dim]{d['place']['en']}[/]",
             _quality(d["quality"]),
-            "simulated" if d["simulated"] else "",
+            f"{d['why_text']['zh']} {d['why_text']['en']}" if d["why"] else "",
+            "simulated 模拟" if d["simulated"] else "",
         )
         for d in answer["devices"]
     ]
-    out.print(_table("Devices 设备", ("device", "bus", "名称", "位置", "quality", ""), rows))
+    out.print(
+        _table(
+            "Devices 设备", ("device 设备", "bus 总线", "name 名称", "place 位置", "quality 质量", "why 原因", ""), rows
+        )
+    )
     parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
     out.print(_table("Parts 部件", ("part", "state"), parts))
     for name, fault in answer["faults"].items():
@@ -195,7 +200,9 @@ def read(
 @app.command()
 def decode(
     protocol: Annotated[str, typer.Argument(help="gb26875, modbus-rtu, modbus-tcp, bwm826 or meokon. 协议")],
-    data: Annotated[list[str], typer.Argument(metavar="HEX", help="Bytes in hex; - reads standard input. 十六进制字节")],
+    data: Annotated[
+        list[str], typer.Argument(metavar="HEX", help="Bytes in hex; - reads standard input. 十六进制字节")
+    ],
     dialect: Annotated[str, typer.Option(help="gb26875: whose way to speak. 厂家方言")] = "standard",
     as_json: AsJson = False,
     stream: Annotated[bool, typer.Option("--stream", help="Several frames in a row. 连续多帧")] = False,

@@ -15,6 +15,24 @@ from gateway.model import Device, Kind, Level, Place, Point, Quality, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.restart import Guard
 from rules.engine import Engine
+from rules.truth import TRUE_UNCERTAIN
+
+WHY: dict[Quality, str] = {
+    Quality.NOT_YET: "not_yet",
+    Quality.LINE_DOWN: "line",
+    Quality.NO_SUCH_REGISTER: "configuration",
+    Quality.DRIVER_FAULT: "gateway",
+}
+"""Why there is no data, in one word; what is not here is the sensor's."""
+WORDS: dict[str, Text] = {
+    "": Text("正常", "-"),
+    "not_yet": Text("尚未应答", "not yet heard"),
+    "line": Text("线路", "line"),
+    "sensor": Text("设备", "sensor"),
+    "configuration": Text("配置", "configuration"),
+    "gateway": Text("网关", "gateway"),
+}
+_NO_ANSWER = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
 
 
 class Views:
@@ -55,11 +73,16 @@ class Views:
             "uptime_s": round(now - self._started, 1),
             "clock": "trusted" if self._clock.trusted() else "untrusted",
             "scans": self._pipeline.scans,
-            "devices": [self._device(device) for device in self._devices.values()],
+            "devices": self.devices(),
             "alarms": self.alarms(),
             "parts": {name: status() for name, status in self._parts.items()},
             "faults": dict(self._guard.faults),
         }
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Every device with the worst quality of its points, and why there is no data in one word (`WORDS`)."""
+        worst = self._worst()
+        return [self._device(device, worst) for device in self._devices.values()]
 
     def alarms(self) -> list[dict[str, Any]]:
         """Every alarm that is not in the normal state, the gravest and newest first."""
@@ -97,19 +120,43 @@ class Views:
         if device_id not in self._devices:
             known = ", ".join(self._devices)
             raise Refused(Text(f"没有设备 {device_id}；已有：{known}", f"no device {device_id}; known: {known}"))
-        return {"device": self._device(self._devices[device_id]), "points": self.points(device_id)}
+        return {"device": self._device(self._devices[device_id], self._worst()), "points": self.points(device_id)}
 
-    def _device(self, device: Device) -> dict[str, Any]:
-        scans = [self._pipeline.latest.get((device.id, index)) for index in range(len(device.groups))]
-        worst = max((_worst(scan) for scan in scans), default=Quality.NOT_YET)
+    def _device(self, device: Device, qualities: Mapping[str, Quality]) -> dict[str, Any]:
+        worst = qualities[device.id]
+        why = self._why(device, qualities)
         return {
             "id": device.id,
             "bus": device.bus,
             "text": device.text._asdict(),
             "place": self._place(device.place),
             "quality": worst.label,
+            "why": why,
+            "why_text": WORDS[why]._asdict(),
             "simulated": device.simulated,
         }
+
+    def _worst(self) -> dict[str, Quality]:
+        """The worst quality of each device's points. One whose silence the rules have seen is NOT_RESPONDING whatever its
+        last scan said: that one is old (its bus hangs, or is being started again)."""
+        silent = {name for name, alarm in self._engine.alarms().items() if alarm.truth >= TRUE_UNCERTAIN}
+        found = {}
+        for device in self._devices.values():
+            scans = [self._pipeline.latest.get((device.id, index)) for index in range(len(device.groups))]
+            worst = max((_worst(scan) for scan in scans), default=Quality.NOT_YET)
+            old = worst.level is not Level.BAD and f"{device.id}/silent" in silent
+            found[device.id] = Quality.NOT_RESPONDING if old else worst
+        return found
+
+    def _why(self, device: Device, worst: Mapping[str, Quality]) -> str:
+        """A line on which nobody of several answers is the line's fault: a cut cable looks like many dead sensors."""
+        own = worst[device.id]
+        if own.level is not Level.BAD:
+            return ""
+        line = [worst[other.id] for other in self._devices.values() if other.bus == device.bus]
+        if own in _NO_ANSWER and len(line) > 1 and _NO_ANSWER.issuperset(line):
+            return "line"
+        return WHY.get(own, "sensor")
 
     def _point(self, point: Point, column: int, scan: Scan | None) -> dict[str, Any]:
         quality = Quality(scan.qualities[column]) if scan else Quality.NOT_YET
