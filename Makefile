@@ -53,7 +53,9 @@ bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFO
 	@$(BIN)/python -m bench
 
 faults: .venv/ready ## The full figures of the fault tests (long); the suite runs a small share
-	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults tests/e2e -s
+	@PYTHONPATH=. $(BIN)/python tests/faults/test_kill_journal.py 1000
+	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut.py 10000
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
 
 fuzz: .venv/ready ## An hour of damaged inputs for every parser that meets a wire; found cases stay in tests/fuzz/corpus
 	@$(BIN)/python -m tests.fuzz --seconds 3600
