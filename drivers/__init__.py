@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from drivers.bwm826 import BWM826
 from drivers.contract import Driver
+from drivers.gb26875_centre import GB26875
 from drivers.meokon import MEOKON
 from drivers.modbus import MODBUS
 
@@ -14,4 +15,5 @@ DRIVERS: dict[str, Driver] = {
     "modbus": MODBUS,
     "bwm826": BWM826,
     "meokon": MEOKON,
+    "gb26875": GB26875,
 }

@@ -134,6 +134,7 @@ def test_bit_0_changes_no_other_bit(name, bit_0):
         (frame(command=7), "command"),
         (frame(command=127), "command"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}-bytes",
 )
 def test_each_kind_of_damage_has_one_reason(data, reason):
     """A length that lies (the frame holds with its true one) is told from a frame that was cut."""
@@ -177,6 +178,7 @@ def test_no_single_damaged_byte_is_taken(at, change):
         (frame(), "heart-beat"),
         (frame(V01[27:-3], command=3), "confirmation or denial carries data"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}-bytes",
 )
 def test_a_frame_that_contradicts_itself_is_read_with_a_warning(data, told):
     """And written back byte for byte all the same."""
@@ -334,6 +336,7 @@ def test_frames_in_one_read_come_in_order():
         (frame(b"\2\1" + V01, command=9), "command"),
         (frame(length=0xFFFF) + b"noise" + V01[:30], "length"),
     ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}-bytes",
 )
 def test_a_sound_frame_behind_anything_is_found(before, reason):
     """And what was skipped is told with the first reason; a whole frame inside an unknown command is not taken."""

@@ -164,6 +164,28 @@ def _repair_gb26875(data: bytearray) -> None:
         data[1:] = frame
 
 
+def _gb26875_centre(data: bytes) -> object:
+    """One connection to the local centre, in pieces of a size that the first byte says, half a second each."""
+    panel = loading.device("gb26875_device", 889)
+    listening = DRIVERS["gb26875"].listen({"889": panel})
+    item, said, size, at = next(listening), [], 1 + (data[0] if data else 0), 0.0
+    for start in range(1, len(data), size):
+        at += 0.5
+        events = [Received(data[start : start + size], at)]
+        if item.until is not None and item.until <= at:
+            events.append(Deadline(at))
+        for event in events:
+            item = listening.send(event)
+            while not isinstance(item, Wait):
+                if isinstance(item, Heard):
+                    _sound_scan(item.scan)
+                said.append(type(item).__name__)
+                item = next(listening)
+            assert item.until is None or item.until > at, "waits for what has been"
+    assert len(said) <= 2 * len(data)
+    return tuple(said[:8])
+
+
 # --- MEOKON: the first byte says in which pieces it comes
 
 
@@ -392,6 +414,13 @@ TARGETS = {
             tuple(b"\0\x1f" + one + two for one, two in pairwise(VECTORS)),
             12_000,
             words=(b"@@", b"##", b"\0\4", b"\0\2"),
+        ),
+        Target(
+            "gb26875-centre",
+            _gb26875_centre,
+            tuple(b"\x4d" + one + two for one, two in pairwise(VECTORS)),
+            9_000,
+            _repair_gb26875,
         ),
         Target("meokon", _meokon, _FIRST, 5_000, _repair_meokon),
         Target(

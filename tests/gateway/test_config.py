@@ -92,13 +92,14 @@ def test_every_template_of_the_house_can_be_used(tmp_path):
         "buses:\n"
         "  - {id: line, kind: serial, port: /dev/ttyUSB0}\n"
         "  - {id: calls, kind: listen, tcp_port: 7000, longest_silence_s: 10}\n"
+        "  - {id: fire, kind: listen, tcp_port: 7001, longest_silence_s: 180}\n"
         "devices:\n"
         + "".join(
             f"  - {{id: d{index}, template: {path.stem}, "
             + (
                 f"bus: calls, address: T{index}"
                 if "driver: meokon" in path.read_text()
-                else f"bus: line, address: {index}"
+                else f"bus: {'fire' if 'driver: gb26875' in path.read_text() else 'line'}, address: {index}"
             )
             + "}\n"
             for index, path in enumerate(sorted(config.TEMPLATES.glob("*.yaml")), 1)

@@ -1,0 +1,336 @@
+"""The local centre against a simulated transmission device that shares no code with it, in virtual time; and as
+transcripts of one connection."""
+
+from dataclasses import replace
+from math import inf
+from typing import get_args, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.contract import Heard, Received, Send, Stranger, Wait
+from drivers.gb26875_centre import ANSWER_S, GB26875, GIVE_UP_S
+from drivers.gb26875_dialect import DIALECTS, STANDARD
+from drivers.gb26875_points import At, Options, read
+from drivers.gb26875_unit import Object
+from firmware_sim.uitd import Part, Uitd, framed
+from gateway.model import Deadline, Device, Group, Kind, Point, Quality
+from tests.drivers.test_gb26875 import V01, frame, raw
+
+SMOKE = Part(40, bytes.fromhex("0a000200"), "12层走道烟感")
+CALL_POINT = Part(23, bytes.fromhex("0b000200"), "手动报警按钮")
+
+
+def group(name, period_s=60.0, **bits_or_at):
+    points = tuple(
+        Point(f"fire-1/{key}", key, Kind.FLOAT if at.of == "analogue" else Kind.BOOL, source=at)
+        for key, at in bits_or_at.items()
+    )
+    return Group(name, points, period_s, True)
+
+
+def part_group(name, part, **more):
+    address = int.from_bytes(part.address, "little")
+    return group(
+        name,
+        **{f"{name}_{bit}": At("component", bit, component_address=address) for bit in ("fire", "fault")},
+        **more,
+    )
+
+
+def device(*groups, address=889, **options):
+    groups = groups or (
+        group("own", own_fire=At("device", "fire"), main_power_fault=At("device", "main_power_fault")),
+        group("facility", facility_fire=At("system", "fire")),
+        part_group("smoke", SMOKE),
+        part_group("button", CALL_POINT),
+    )
+    return Device("fire-1", "bus", "gb26875", address, groups, options=Options(**options))
+
+
+class Connection:
+    """Drives the generator as the listener does; keeps all that it said."""
+
+    def __init__(self, *devices):
+        devices = devices or (device(),)
+        self.groups = {(one.id, index): part for one in devices for index, part in enumerate(one.groups)}
+        self.listening = GB26875.listen({str(one.address): one for one in devices})
+        self.wait = next(self.listening)
+        self.values = {}
+        self.strangers = []
+
+    def tell(self, event):
+        """What is sent back."""
+        out = b""
+        item = self.listening.send(event)
+        while not isinstance(item, Wait):
+            match item:
+                case Send():
+                    out += item.data
+                case Heard():
+                    scan = item.scan
+                    names = [point.name for point in self.groups[scan.device, scan.group].points]
+                    self.values |= dict(zip(names, scan.values, strict=True))
+                    assert scan.at == event.at
+                case Stranger():
+                    self.strangers.append(item.address)
+            item = next(self.listening)
+        self.wait = item
+        return out
+
+    def receive(self, data, at=1.0):
+        return self.tell(Received(data, at))
+
+
+def play(connection, uitd, until, lose=lambda: False, now=0.0):
+    """Both sides until a time; `lose` says whether the next bytes are lost on the way."""
+    while now < until:
+        back = uitd.step(now)
+        for _ in range(200):
+            if not back or lose():
+                break
+            out = connection.receive(back, now)
+            if not out or lose():
+                break
+            back = uitd.receive(out, now)
+        else:
+            raise AssertionError("they talk without an end")
+        due = connection.wait.until if connection.wait.until is not None else inf
+        if due <= now:
+            out = connection.tell(Deadline(now))
+            if out and not lose():
+                connection_back = uitd.receive(out, now)
+                if connection_back:
+                    connection.receive(connection_back, now)
+        now += 0.5
+    return now
+
+
+def uitd(**more):
+    return Uitd(889, 88888, (SMOKE, CALL_POINT), **more)
+
+
+def test_a_fire_is_heard_at_once_and_confirmed():
+    """In the same moment as it came; the other detector is not touched by it."""
+    connection, panel = Connection(), uitd()
+    play(connection, panel, 1.0)
+    panel.change(SMOKE, 0b10)
+    play(connection, panel, 1.5, now=1.0)
+    assert connection.values["smoke_fire"] == 1
+    assert connection.values["button_fire"] == 0
+    assert len(panel.delivered) == 1
+    assert not panel.failed
+
+
+def test_every_group_is_asked_for_in_its_period():
+    """The device says nothing of its own but a heart-beat; its states are known all the same, and known anew."""
+    connection, panel = Connection(), uitd(heartbeat_s=20.0)
+    panel.states[SMOKE.address] = 0b100
+    now = play(connection, panel, 5.0)
+    assert connection.values == {
+        "own_fire": 0, "main_power_fault": 0, "facility_fire": 0,
+        "smoke_fire": 0, "smoke_fault": 1, "button_fire": 0, "button_fault": 0,
+    }  # fmt: skip
+    panel.states[SMOKE.address] = 0b10  # without an upload: lost on another connection
+    play(connection, panel, 70.0, now=now)
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_the_devices_own_states_are_points():
+    """Types 21 and 1."""
+    connection, panel = Connection(), uitd()
+    panel.change_own(0b1000)
+    panel.change_system(0b10)
+    play(connection, panel, 2.0)
+    assert connection.values["main_power_fault"] == 1
+    assert connection.values["own_fire"] == 0
+    assert connection.values["facility_fire"] == 1
+    assert len(panel.delivered) == 2
+
+
+@settings(max_examples=60)
+@given(st.lists(st.booleans(), max_size=40))
+def test_a_bad_line_delays_a_fire_but_does_not_lose_it(losses):
+    """Whatever part of the first frames is lost: by repetition and by asking, the fire arrives."""
+    connection, panel = Connection(), uitd(heartbeat_s=20.0)
+    panel.change(SMOKE, 0b10)
+    left = iter(losses)
+    play(connection, panel, 400.0, lambda: next(left, False))
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_a_damaged_frame_is_denied_and_comes_again():
+    """Clause 6.5: no ten seconds are lost."""
+    connection, panel = Connection(), uitd()
+    panel.change(SMOKE, 0b10)
+    sent = bytearray(panel.step(0.0))
+    sent[-3] ^= 1
+    denied = connection.receive(bytes(sent), 0.0)
+    assert denied[26] == 6
+    again = panel.receive(denied, 0.1)
+    assert connection.receive(again, 0.2)[26] == 3
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_a_question_without_answer_is_repeated_three_times_and_then_left():
+    """Until the next period."""
+    connection = Connection(device(part_group("smoke", SMOKE)))
+    connection.receive(frame(), 0.0)
+    times = []
+    while connection.wait.until is not None and connection.wait.until < 100.0:
+        at = connection.wait.until
+        if connection.tell(Deadline(at)):
+            times.append(at)
+    assert times == [ANSWER_S, 2 * ANSWER_S, 3 * ANSWER_S]  # the first went out with the confirmation
+    assert connection.wait.until == pytest.approx(100.0)
+
+
+def test_a_denied_question_is_repeated_three_times_at_once():
+    """Denial is repeated as a time-out is; without an end it is not."""
+    connection = Connection(device(part_group("smoke", SMOKE)))
+    out = connection.receive(frame(), 0.0)
+    asked = 0
+    while out and asked < 20:
+        question = out[-38:]
+        assert question[26] == 4
+        asked += 1
+        out = connection.receive(framed(question[2:12] + question[18:24] + question[12:18], 6), 1.0)
+    assert asked == 4
+
+
+def test_ask_off_asks_nothing():
+    """For a device that answers no questions."""
+    connection = Connection(device(ask="off"))
+    out = connection.receive(V01, 0.0)
+    assert (len(out), out[26]) == (30, 3)  # the confirmation, and nothing behind it
+    assert connection.wait.until is None
+
+
+def test_the_confirmation_is_that_of_the_published_dialogue():
+    """V02 answers V01, but for the time tag: the driver gives back the one that came."""
+    out = Connection(device(ask="off")).receive(V01)
+    wanted = bytearray(raw("V02"))
+    wanted[6:12] = V01[6:12]
+    wanted[-3] = sum(wanted[2:-3]) % 256
+    assert out == bytes(wanted)
+
+
+@pytest.mark.parametrize(("name", "answer"), [("V34", 3), ("V35", 3), ("V29", 3), ("V37", None)])
+def test_dahua_devices_register_and_stay(name, answer):
+    """Registration and keep-alive are confirmed; a question for the time gets no answer: there is no time to give."""
+    component = At("component", "fire", component_address=0x70002, system=128)
+    connection = Connection(
+        device(group("call", call=component), address="123456789012", dialect="dahua-1.03", ask="off")
+    )
+    out = connection.receive(raw(name))
+    assert (out[26] if out else None) == answer
+    assert connection.values == ({"call": 1} if name == "V29" else {})
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        (frame(), 3),  # a heart-beat
+        (frame(bytes.fromhex("18012001023a091a090c")), 3),  # an operation: no point, but understood
+        (frame(command=200), 6),
+        (frame(bytes.fromhex("550100"), command=4), 6),  # a question to a centre
+        (frame(bytes.fromhex("5b010a"), command=1), 6),  # an order to a centre
+        (frame(bytes.fromhex("5a01023a091a090c"), command=1), None),
+        (frame(command=3), None),
+        (frame(command=6), None),
+        (frame(command=9), 6),
+        (frame(V01[27:-3], command=5), None),
+        (frame(V01[27:-3], command=4), 3),
+        (frame(V01[27:-3], command=200), 3),
+    ],
+    ids=lambda value: f"command-{value[26]}-{len(value)}" if isinstance(value, bytes) else str(value),
+)
+def test_what_is_understood_is_confirmed_and_the_rest_denied(data, answer):
+    """And a fire is heard under whatever command it comes."""
+    connection = Connection(device(part_group("smoke", SMOKE), ask="off"))
+    out = connection.receive(data)
+    assert (out[26] if out else None) == answer
+    assert connection.values.get("smoke_fire") == (1 if V01[27:-3] in data else None)
+
+
+def test_an_unknown_device_is_shown_and_gets_no_answer():
+    """It is not believed, so it must not believe that it was heard."""
+    connection = Connection(device(address=1))
+    assert connection.receive(V01) == b""
+    assert connection.strangers == ["889 (790300000000)"]
+    assert connection.values == {}
+
+
+def test_a_thing_without_a_point_is_shown():
+    """Confirmed, and not lost unseen."""
+    connection = Connection(device(part_group("button", CALL_POINT), ask="off"))
+    assert connection.receive(V01)[26] == 3
+    assert connection.strangers == ["889: component 1 1 131082 0"]
+
+
+def test_an_analogue_value_is_scaled():
+    """V47: 352.0 kPa; a type that does not fit the point's never touches it."""
+    at = At("analogue", system=11, component_address=7, analogue=5)
+    connection = Connection(device(group("tank", pressure=at), ask="off"))
+    connection.receive(raw("V47"))
+    assert connection.values == {"pressure": 352.0}
+
+
+def test_what_stays_incomplete_is_searched():
+    """A length that lies hides a fire for five seconds at most."""
+    connection = Connection(device(part_group("smoke", SMOKE), ask="off"))
+    assert connection.receive(frame(length=1000) + V01, 1.0) == b""
+    assert connection.wait.until == 1.0 + GIVE_UP_S
+    assert connection.tell(Deadline(1.0 + GIVE_UP_S))[26] == 3
+    assert connection.values["smoke_fire"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"address": 2**48}, "address"),
+        ({"address": "twelve"}, "address"),
+        ({"groups": (group("g", a=At("system", "fire"), b=At("device", "fire")),)}, "groups.g"),
+        ({"groups": (group("g", a=At("system", "smell")),)}, "points.a.at.bit"),
+        ({"groups": (group("g", a=At("analogue", analogue=99)),)}, "points.a.at.analogue"),
+        ({"groups": (group("g", a=At("system", "fire", system=256)),)}, "points.a.at.system"),
+        ({"groups": (Group("g", (Point("d/a", "a", Kind.INT, source=At("system", "fire")),), 1.0),)}, "points.a.kind"),
+    ],
+)
+def test_mistakes_in_a_site_are_told_by_their_path(changed, path):
+    """One each, in both languages."""
+    (mistake,) = GB26875.check(replace(device(), **changed))
+    assert mistake[0] == path
+    assert " / " in mistake[1]
+
+
+def test_a_right_site_has_no_mistake():
+    """As used here."""
+    assert GB26875.check(device()) == []
+
+
+@given(
+    st.lists(
+        st.sampled_from([V01, raw("V04"), raw("V47"), raw("V02"), raw("V03"), b"@@", bytes(40), frame(length=900)])
+    )
+)
+def test_any_mixture_is_survived(parts):
+    """No exception; each scan fits its group and has only good values and reasons."""
+    connection = Connection()
+    for at, part in enumerate(parts):
+        connection.receive(part[: 1 + at * 7 % 60], float(at))
+        connection.receive(part[1 + at * 7 % 60 :], float(at))
+    connection.tell(Deadline(1000.0))
+    assert all(value in (0, 1) for value in connection.values.values())
+
+
+def test_a_bit_that_a_dialect_does_not_have_is_never_a_reassuring_zero():
+    """Past `check`, a wrong name gives no value."""
+    point = group("g", a=At("system", "smell")).points[0]
+    assert read(point, Object(state=0), STANDARD) == (None, Quality.NO_SUCH_REGISTER)
+
+
+def test_every_dialect_can_be_chosen():
+    """The options name those that the codec has."""
+    assert set(get_args(get_type_hints(Options)["dialect"])) == {dialect.name for dialect in DIALECTS.values()}
