@@ -150,7 +150,10 @@ class JournalFile:
     def prune(self, settled: Sequence[Pair], excess: int) -> tuple[tuple[int, ...], int]:
         """Delete a chunk of the oldest settled records; (which, bytes used now)."""
         with _storage_errors():
-            rows = self._rows().weigh(settled, retention.CHUNK_ROWS, kept_kind="")
+            older = tuple(
+                (first, min(last, self._last - 1)) for first, last in settled
+            )  # the newest is the chain's end
+            rows = self._rows().weigh(older, retention.CHUNK_ROWS, kept_kind="")
             going = retention.prune(rows, excess)
             if going:
                 gone = Ranges((one, one) for one in going)
@@ -193,7 +196,7 @@ class JournalFile:
                 break
             broken += 1
         else:
-            if content.last:
+            if content.first:
                 raise Damaged("no record at its end can be trusted")
             return
         content.last_digest = record.digest

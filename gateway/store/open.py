@@ -92,7 +92,7 @@ class Content:
     damaged_items: int = 0
     first: int = 0
     last: int = 0
-    """Lowest and highest sequence of the rows; 0 without any."""
+    """Lowest sequence of the rows, 0 without any; the highest one that was given, also to what is gone."""
     last_digest: str = ""
     """Alarm lane: of the record `last`."""
     damaged_end: Pair | None = None
@@ -214,6 +214,7 @@ def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable
         }
     _understand(own, birth, content)
     _rows(db, content)
+    content.last = max(content.last, *(last for _, last in content.gone.pairs()[-1:]), 0)  # nor are these given again
     mended = {**({("own", key): value for key, value in own.items()} if content.fresh else {}), **_clip(content)}
     content.why = "read-only" if readonly else _prove(db, mended, birth)
     content.writable = not content.why

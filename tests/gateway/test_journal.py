@@ -13,6 +13,7 @@ import pytest
 
 from gateway.errors import StorageError
 from gateway.model import Lane
+from gateway.store.file import Work
 from gateway.store.journal import Journal
 from gateway.store.seal import ZERO, sound
 from gateway.store.worker import InlineWorker
@@ -476,3 +477,36 @@ async def test_a_bug_on_the_disks_thread_is_an_error_and_not_the_end_of_the_lane
             disk.heal()
             await until(lambda: not journal.counters().waiting)
             assert bodies(await everything(journal)) == [b"1"]
+
+
+@lanes
+async def test_a_lane_of_which_all_is_settled_keeps_its_numbers(tmp_path, lane):
+    """State alone fills the quota, so every record may go: the next run still goes on with numbers and chain."""
+    async with opened(tmp_path / "j.db", lane, quota_bytes=64 * 1024) as journal:
+        journal.position("a")
+        records, _ = await commit(journal, *[bytes(1000)] * 20)
+        journal.settle_to("a", 20)
+        journal.commit([], {"large": bytes(100_000)})
+        await until(lambda: journal.counters().dropped.get("settled", 0) >= 19)
+        await _idle(journal)
+    async with opened(tmp_path / "j.db", lane) as journal:
+        assert journal.opened.first == 21
+        following, _ = await commit(journal, b"next")
+        assert following[0].previous == records[-1].digest
+
+
+async def test_numbers_go_on_beyond_what_is_gone(tmp_path):
+    """Power fails between a file that was lost and the first record in its place: no number is given twice."""
+    async with opened(tmp_path / "j.db") as journal:
+        await commit(journal, b"1", b"2", b"3")
+        (tmp_path / "j.db").unlink()
+        cut = PowerCuts(tmp_path / "j.db", tmp_path / "cuts")
+        with pytest.raises(StorageError):
+            journal._file.write(Work(), journal.expected(3, with_state=False))
+        journal._file.write(Work(), journal.expected(3, with_state=True))
+        cut.submit(lambda: None)
+    async with opened(cut.states[0] / "j.db") as journal:
+        assert journal.opened.first == 4
+        assert journal.position("a") == 3
+        await commit(journal, b"4")
+        assert numbers(await everything(journal)) == [4]
