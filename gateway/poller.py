@@ -51,6 +51,7 @@ class _Meaning(Enum):
     """What the end of a poll says."""
 
     ANSWERED = "answered"
+    PARTLY = "partly answered"
     SILENT = "silent"
     LINE_DOWN = "line down"
 
@@ -154,6 +155,8 @@ class Poller:
             case _Meaning.ANSWERED:
                 record.pace_s = max(now - started, 0.9 * record.pace_s)
                 self._schedule.answered(target, now)
+            case _Meaning.PARTLY:
+                self._schedule.partly(target, now)
             case _Meaning.SILENT:
                 self._schedule.failed(target, now)
             case _Meaning.LINE_DOWN:
@@ -172,14 +175,15 @@ class Poller:
             scan = self._bad(target, Quality.DRIVER_FAULT, now)
             return scan, _Meaning.SILENT, Quality.DRIVER_FAULT, "the driver has a bug, see the log"
         quality = result.quality
-        meaning = _Meaning.SILENT if quality in _SILENCE else _Meaning.ANSWERED
+        silent = _Meaning.PARTLY if result.scan else _Meaning.SILENT
+        meaning = silent if quality in _SILENCE else _Meaning.ANSWERED
         if quality is Quality.LINE_DOWN:
             meaning = _Meaning.LINE_DOWN
         scan = result.scan or self._bad(target, quality, now)
         return scan, meaning, quality, f"{quality.label}: {result}"
 
     def _note(self, record: _Record, meaning: _Meaning, quality: Quality, error: str, now: float) -> None:
-        up = meaning is _Meaning.ANSWERED
+        up = meaning in (_Meaning.ANSWERED, _Meaning.PARTLY)
         if up is not record.up:
             record.up, record.since = up, now
         record.error = error

@@ -9,6 +9,8 @@ Guarantees
   a pause doubtful ones cost at most one such poll a cycle.
 * A group is down after >= 2 failed polls over >= 3 s; then it is polled with growing pauses, at most 10 s (a device's down
   groups share their next try), and is up at the first answer, which also tries the device's other groups at once.
+* A group of which a part is answered is doubtful, since the rest costs a time-out, and never down: its fire bit may be
+  in the part that is.
 * Silence is a sample: a group that is not polled for want of an answer is named in `Turn.silent` in each of its periods.
 
 It does not know buses, drivers or what a scan is.
@@ -139,6 +141,15 @@ class Schedule:
             for other in entry.siblings:
                 if other.down:
                     self._postpone(other, max(other.due, entry.due))
+        self._push(entry)
+
+    def partly(self, target: Target, now: float) -> None:
+        """Some of it was answered, and then no more."""
+        entry = self._entries[target.device, target.group]
+        if not entry.failures:
+            self._move(entry, _DOUBTFUL)
+        entry.failures, entry.failing_since, entry.down, entry.pause_s = 1, entry.started, False, FIRST_PAUSE_S
+        entry.due = after(entry.started, target.period_s)
         self._push(entry)
 
     def missed(self, target: Target) -> None:

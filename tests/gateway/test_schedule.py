@@ -228,3 +228,23 @@ def test_no_live_group_starves_and_the_dead_cost_one_time_out_a_cycle(targets, l
             last_s = LONGEST_PAUSE_S + entry.period_s + len(line.dead) * (cycle_s + dead_s)
             assert line.now - tries[-1] <= last_s + 1e-6
             assert line.schedule.is_down(entry) or entry.period_s > DOWN_AFTER_S
+
+
+def test_a_device_of_which_a_part_is_answered_is_doubtful_and_never_down():
+    """Polled in each period, after the live ones."""
+    half, live = target("half", safety=True), target("live")
+    schedule, now = Schedule([half, live], 0.0), 0.0
+    order = []
+    for _ in range(40):
+        turn = schedule.decide(now)
+        if turn.poll is None:
+            now = turn.wake_at
+            continue
+        order.append(turn.poll.device)
+        now += 0.1
+        if turn.poll is live:
+            schedule.answered(live, now)
+        else:
+            schedule.partly(half, now)
+        assert not schedule.is_down(half)
+    assert order[2:8] == ["live", "half"] * 3
