@@ -125,6 +125,8 @@ class DeviceReader:
         self._declared_buses = declared(document, "buses")
         self._addresses: dict[tuple[str, str, int | str], Keys] = {}
         self._proved: set[str] = set()
+        self._heard_by: dict[str, str] = {}
+        """Listening bus: the driver of its first device. Who calls has not said yet what he speaks."""
         self.devices: dict[str, Device] = {}
         self.unclear: set[str] = set()
         self.unproved: set[str] = set()
@@ -151,7 +153,7 @@ class DeviceReader:
             return None
         self._address(shape, template, keys)
         driver = self._drivers[template.driver]
-        fits = self._fits(bus, driver, template, (*keys, "bus"))
+        fits = self._fits(bus, driver, template, (*keys, "bus")) and self._one_driver(bus, template, (*keys, "bus"))
         periods = self._periods(shape, template, (*keys, "periods_s"))
         options = template.options
         if shape.options:
@@ -210,6 +212,16 @@ class DeviceReader:
         )
         self._document.complain(keys, text)
         return False
+
+    def _one_driver(self, bus: BusSpec, template: Template, keys: Keys) -> bool:
+        first = self._heard_by.setdefault(bus.id, template.driver) if bus.kind is BusKind.LISTEN else template.driver
+        if first != template.driver:
+            text = Text(
+                f"总线“{bus.id}”上的终端使用驱动“{first}”；另一种驱动需要另一个端口",
+                f"the terminals of bus '{bus.id}' speak '{first}'; another driver needs a port of its own",
+            )
+            self._document.complain(keys, text)
+        return first == template.driver
 
     def _periods(self, shape: DeviceShape, template: Template, keys: Keys) -> bool:
         groups = [name for name, _, _ in template.groups]

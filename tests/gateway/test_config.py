@@ -449,3 +449,19 @@ def test_templates_beside_the_site_file_come_first(tmp_path):
     site = written(tmp_path, (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8"))
     (smoke, *_) = config.load(site).devices
     assert {group.name: group.period_s for group in smoke.groups}["safety"] == 0.25
+
+
+def test_terminals_of_two_drivers_do_not_share_a_port(tmp_path):
+    """Only the first one's language would be understood: the other's devices would never be heard."""
+    told_by = {**KNOWN, "paper": Driver(Column, NoOptions, frozenset({BusKind.LISTEN}))}
+    text = """gateway: {id: g}
+buses: [{id: calls, kind: listen, tcp_port: 7000, longest_silence_s: 100}]
+devices:
+  - {id: a, bus: calls, template: caller, address: SHMK19060013}
+  - {id: b, bus: calls, template: paper, address: x}
+"""
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(tmp_path, text), SITES / "templates", told_by)
+    assert told(caught.value) == [
+        "site.yaml:5: devices[1].bus: the terminals of bus 'calls' speak 'meokon'; another driver needs a port of its own"
+    ]
