@@ -12,7 +12,9 @@ Guarantees
 * A group's points are those of one thing: a system, a component, an analogue value or the device itself; what is said
   of another thing never touches them. Bit 0 never changes what the other bits say.
 * A known device is told from its source address alone; another one is a `Stranger`, is not answered and not believed.
-  A thing of a known device that no group is about is shown as a `Stranger`, too, and confirmed: it is not lost unseen.
+  A thing of a known device that no group is about is shown as a `Stranger`, too, and confirmed; if it is a component, its
+  system is asked at once, and a fire of it raises its system's `fire` where that stands alone in its group: the other
+  bits of the system were not said. No fire is lost because a detector was forgotten in the site file.
 * Less than one longest frame is kept; what stays incomplete for `GIVE_UP_S` is searched for whole frames.
 
 It does not set clocks (a driver knows no wall time), send commands to the fire system or check on duty.
@@ -39,6 +41,8 @@ ANSWER_S, TRIES = 10.0, 4
 GIVE_UP_S = 5.0
 _QUESTIONS = {"system": 61, "component": 62, "analogue": 63, "device": 81}
 SET_CLOCK = 90
+FIRE = 1 << 1
+"""In every state word of every dialect."""
 _DENIED = (Reason.CHECKSUM, Reason.TAIL, Reason.COMMAND)
 _ENDS = (CONFIRM, DENY, RESPOND)
 """Commands that end an exchange: they are never answered."""
@@ -46,11 +50,13 @@ _ENDS = (CONFIRM, DENY, RESPOND)
 
 @dataclass(slots=True)
 class _Question:
-    """One group of one device, and where its next question stands."""
+    """One thing of one device, and where its next question stands."""
 
-    group: int
     thing: Thing
+    groups: tuple[int, ...]
+    """Those that are about it."""
     period_s: float
+    """The shortest of its groups."""
     due: float = 0.0
     tries: int = 0
     serial: int = -1
@@ -107,6 +113,7 @@ class _Centre:
                 yield from self._tell(peer, thing, one, at)
             else:
                 yield Stranger(f"{peer.device.address}: {' '.join(map(str, thing))}")
+                yield from self._tell_system(peer, thing, one, at)
         if peer.head is None:
             for question in peer.questions:
                 question.due = at
@@ -122,11 +129,23 @@ class _Centre:
     def _tell(self, peer: _Peer, thing: Thing, one: Object, at: float) -> Events:
         for question in peer.questions:
             if question.thing == thing:
-                points = peer.device.groups[question.group].points
-                columns = [read(point, one, peer.dialect) for point in points]
-                values = tuple(value for value, _ in columns)
-                yield Heard(Scan(peer.device.id, question.group, at, values, bytes(quality for _, quality in columns)))
+                for group in question.groups:
+                    columns = [read(point, one, peer.dialect) for point in peer.device.groups[group].points]
+                    values = tuple(value for value, _ in columns)
+                    yield Heard(Scan(peer.device.id, group, at, values, bytes(quality for _, quality in columns)))
                 question.serial, question.tries, question.due = -1, 0, at + question.period_s
+
+    def _tell_system(self, peer: _Peer, thing: Thing, one: Object, at: float) -> Events:
+        """A part without a point spoke: a fire of it is a fire of its system, and the system is asked at once."""
+        kind, system, address, *_ = thing
+        for question in peer.questions if kind == "component" else ():
+            if question.thing != ("system", system, address, 0, 0):
+                continue
+            for group in question.groups if (one.state or 0) & FIRE else ():
+                points = peer.device.groups[group].points
+                if all(point.source.bit == "fire" for point in points):
+                    yield Heard(Scan(peer.device.id, group, at, (1,) * len(points), bytes(len(points))))
+            question.serial, question.tries, question.due = -1, 0, at
 
     def ask(self, at: float) -> Events:
         """The questions that are due."""
@@ -185,10 +204,13 @@ def _question(peer: _Peer, question: _Question) -> bytes:
 
 def _peer(device: Device) -> _Peer:
     options: Options = device.options or Options()
+    about: dict[Thing, list[int]] = {}
+    for index, group in enumerate(device.groups):
+        if group.points:
+            about.setdefault(thing_of(group.points[0].source), []).append(index)
     questions = [
-        _Question(index, thing_of(group.points[0].source), group.period_s)
-        for index, group in enumerate(device.groups)
-        if group.points
+        _Question(thing, tuple(groups), min(device.groups[group].period_s for group in groups))
+        for thing, groups in about.items()
     ]
     return _Peer(device, DIALECTS[options.dialect], options.ask == "each_period", questions)
 

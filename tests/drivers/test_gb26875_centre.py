@@ -269,6 +269,29 @@ def test_a_thing_without_a_point_is_shown():
     assert connection.strangers == ["889: component 1 1 131082 0"]
 
 
+def test_a_fire_of_a_forgotten_detector_is_a_fire_of_its_system():
+    """The system's fire is raised at once, its other bits are not touched, and it is asked for them; a mere fault raises
+    nothing."""
+    connection = Connection(
+        device(group("alone", facility_fire=At("system", "fire")), group("rest", facility_fault=At("system", "fault")))
+    )
+    connection.receive(frame(), 0.0)
+    fault = frame(bytes.fromhex("02010101280a0002000400") + bytes(31) + V01[-9:-3])
+    connection.receive(fault, 1.0)
+    assert connection.values == {}
+    out = connection.receive(V01, 2.0)
+    assert connection.values == {"facility_fire": 1}
+    asked = [out[at + 27] for at in range(len(out) - 30) if out[at : at + 2] == b"@@" and out[at + 26] == 4]
+    assert asked == [61]
+
+
+def test_a_forgotten_detector_of_another_system_raises_nothing_here():
+    """System 2 is not system 1."""
+    connection = Connection(device(group("alone", facility_fire=At("system", "fire", system=2))))
+    connection.receive(V01)
+    assert connection.values == {}
+
+
 def test_an_analogue_value_is_scaled():
     """V47: 352.0 kPa; a type that does not fit the point's never touches it."""
     at = At("analogue", system=11, component_address=7, analogue=5)
