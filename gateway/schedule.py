@@ -11,6 +11,8 @@ Guarantees
   groups share their next try), and is up at the first answer, which also tries the device's other groups at once.
 * A group of which a part is answered is doubtful, since the rest costs a time-out, and never down: its fire bit may be
   in the part that is.
+* At the start everything is polled once, safety first. After one that did not answer the next is tried when those that
+  did have had their turn: a gateway that starts on a half dead line hears the living ones meanwhile.
 * Silence is a sample: a group that is not polled for want of an answer is named in `Turn.silent` in each of its periods.
 
 It does not know buses, drivers or what a scan is.
@@ -30,8 +32,8 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
 _TOLERANCE_S = 1e-6
 """A slot counts as reached this much before it: neither timers nor multiples of a period are exact."""
-_SAFETY, _OTHER, _DOUBTFUL = range(3)
-_RANKS = (_SAFETY, _OTHER, _DOUBTFUL)
+_SAFETY, _OTHER, _NEW, _DOUBTFUL = range(4)
+_RANKS = (_SAFETY, _OTHER, _NEW, _DOUBTFUL)
 
 
 class Target(NamedTuple):
@@ -83,8 +85,8 @@ class Schedule:
 
     def __init__(self, targets: Sequence[Target], now: float) -> None:
         self._entries = {
-            (target.device, target.group): _Entry(index, target, now, _SAFETY if target.safety else _OTHER, now)
-            for index, target in enumerate(targets)
+            (target.device, target.group): _Entry(index, target, now, _NEW, now)
+            for index, target in enumerate(sorted(targets, key=lambda target: not target.safety))
         }
         for entry in self._entries.values():
             entry.siblings = [
@@ -93,9 +95,11 @@ class Schedule:
                 if other.target.device == entry.target.device and other is not entry
             ]
         self._doubtful: dict[int, _Entry] = {}
-        self._sizes = [0, 0, 0]
-        self._queues: list[list[tuple[float, float, int, _Entry]]] = [[], [], []]
-        self._passed = [0, 0, 0]
+        self._wary = False
+        """The last new one that was tried did not answer."""
+        self._sizes = [0] * len(_RANKS)
+        self._queues: list[list[tuple[float, float, int, _Entry]]] = [[] for _ in _RANKS]
+        self._passed = [0] * len(_RANKS)
         """Polls of higher ranks since this rank's last turn, while it waited."""
         for entry in self._entries.values():
             self._sizes[entry.rank] += 1
@@ -117,7 +121,8 @@ class Schedule:
     def answered(self, target: Target, now: float) -> None:
         """The device answered, be it with a refusal."""
         entry = self._entries[target.device, target.group]
-        if entry.failures:
+        if entry.rank >= _NEW:
+            self._wary = self._wary and entry.rank != _NEW
             entry.failures, entry.down, entry.pause_s = 0, False, FIRST_PAUSE_S
             self._move(entry, _SAFETY if target.safety else _OTHER)
             for other in entry.siblings:
@@ -168,6 +173,9 @@ class Schedule:
 
     def _rank(self, now: float) -> int | None:
         """The rank whose turn it is."""
+        new = self._queues[_NEW]
+        if new and not self._wary and new[0][0] <= now:
+            return _NEW
         first, above = None, 0
         for rank, queue in enumerate(self._queues):
             if queue and queue[0][0] <= now:
@@ -183,7 +191,8 @@ class Schedule:
         self._passed[turn] = 0
         for rank in _RANKS[turn + 1 :]:
             queue = self._queues[rank]
-            self._passed[rank] = self._passed[rank] + 1 if queue and queue[0][0] <= now else 0
+            waits = bool(queue) and queue[0][0] <= now and turn != _NEW  # a new one may cost as much as a doubtful one
+            self._passed[rank] = self._passed[rank] + 1 if waits else 0
 
     def _silent(self, now: float, poll: Target | None) -> tuple[Target, ...]:
         """Doubtful groups whose period passes without a poll."""
@@ -207,13 +216,14 @@ class Schedule:
 
     def _move(self, entry: _Entry, rank: int) -> None:
         """Give the entry, which is being polled and so in no queue, another rank."""
+        self._wary = self._wary or (entry.rank, rank) == (_NEW, _DOUBTFUL)
         self._sizes[entry.rank] -= 1
         self._sizes[rank] += 1
         entry.rank = rank
         if rank == _DOUBTFUL:
             self._doubtful[entry.index] = entry
         else:
-            del self._doubtful[entry.index]
+            self._doubtful.pop(entry.index, None)
 
     def _postpone(self, entry: _Entry, due: float) -> None:
         """Change when a waiting entry is due."""

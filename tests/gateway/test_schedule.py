@@ -230,6 +230,18 @@ def test_no_live_group_starves_and_the_dead_cost_one_time_out_a_cycle(targets, l
             assert line.schedule.is_down(entry) or entry.period_s > DOWN_AFTER_S
 
 
+def test_a_start_on_a_half_dead_line_hears_the_living_meanwhile():
+    """Twenty dead ones before and after a live detector: it is polled between them, not after all of them."""
+    listed = [target(f"dead{n}") for n in range(10)] + [target("live", 0.5, safety=True)]
+    listed += [target(f"more{n}") for n in range(10)]
+    line = Line(listed, dead_s=1.0)
+    line.dead = {entry.device for entry in listed} - {"live"}
+    times = line.run(30.0).times("live")
+    assert times[0] == 0.0
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 1.1
+    assert {poll.device for _, poll, _ in line.polls} == {entry.device for entry in listed}
+
+
 def test_a_device_of_which_a_part_is_answered_is_doubtful_and_never_down():
     """Polled in each period, after the live ones."""
     half, live = target("half", safety=True), target("live")
