@@ -31,6 +31,8 @@ Conversation = Generator[Send | Heard | Stranger | Wait, Received | Deadline | N
 MOST_CONNECTIONS = 256
 LONGEST_READ_BYTES = 4096
 MOST_BYTES_A_SECOND = 64 * 1024
+FEWEST_BYTES = 256
+"""A read counts as at least so many: who sends single bytes takes more of the loop than who sends pages."""
 MOST_UNSENT_BYTES = 16 * 1024
 MOST_STEPS = 10_000
 """A conversation that does this much on one event without waiting never ends: a bug of its driver."""
@@ -279,5 +281,5 @@ class Listener:
             return None
         now = self._clock.monotonic()
         caller.last = now
-        caller.free_at = max(caller.free_at, now - 1.0) + len(data) / MOST_BYTES_A_SECOND
+        caller.free_at = max(caller.free_at, now - 1.0) + max(len(data), FEWEST_BYTES) / MOST_BYTES_A_SECOND
         return Received(data, now)

@@ -253,3 +253,24 @@ async def test_silence_is_a_sample_in_each_period(play, longest_silence_s, first
     await asyncio.sleep(first_at - 0.3)
     assert len(played.scans) == count
     assert played.listener.progress > first_at
+
+
+async def test_a_caller_of_single_bytes_gets_no_more_of_the_loop(play, monkeypatch):
+    """Reads are what costs: ten thousand bytes sent one by one are read in pages, after the first second's share."""
+    monkeypatch.setattr(module, "MOST_BYTES_A_SECOND", 2560)
+    reads = []
+
+    def counting(devices):
+        while True:
+            event = yield Wait()
+            if event:
+                reads.append(len(event.data))
+
+    played = play(device("a"))
+    played.listener._listen = counting
+    caller = await played.call()
+    for _ in range(3000):
+        caller.writer.write(b"x")
+        await asyncio.sleep(0)
+    await until(lambda: sum(reads) == 3000)
+    assert len(reads) < 30
