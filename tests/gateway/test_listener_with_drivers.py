@@ -104,7 +104,7 @@ async def test_an_alarm_bit_is_heard_at_once_and_a_broken_sensor_gives_no_pressu
 @pytest.mark.parametrize("fault", ["silent", "foreign"])
 async def test_a_terminal_that_is_heard_no_more_is_bad_and_comes_back(start, fault, monkeypatch):
     """Dead, or speaking with another's id: its points are BAD after the longest silence, never its last values."""
-    monkeypatch.setattr(terminal, "ANSWER_WITHIN_S", 0.05)  # else it waits for 5 s for the answer that a stranger never gets
+    monkeypatch.setattr(terminal, "ANSWER_WITHIN_S", 0.05)  # a stranger never gets its answer
     world = start()
     await world.connect()
     await until(lambda: world.scans)
