@@ -1,12 +1,15 @@
-# Gengfu: `make demo` and `make test` work on a fresh machine with python3, pip, make and git; nothing needs root.
+# Gengfu: `make demo` and `make test` work on a fresh machine with python3, pip, make and git; only install needs root.
 # The tools live in ./.uv (uv) and ./.venv (everything else, from requirements.lock, each file checked by its hash).
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := PYTHONPATH=$(CURDIR)/.uv UV_PYTHON_DOWNLOADS=never UV_PYTHON_PREFERENCE=only-system $(CURDIR)/.uv/bin/uv
 BIN := .venv/bin
+PREFIX ?= /opt/gengfu
+# The installed gateway runs on the system's own Python: one in somebody's home is not there for a service.
+SYSTEM_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
 
-.PHONY: help setup demo test check format reference lock bench faults fuzz clean
+.PHONY: help setup demo test check format reference lock bench faults fuzz install uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +51,14 @@ reference: .venv/ready ## Write the generated pages of docs/ anew
 lock: .uv/bin/uv ## Resolve the dependencies anew into requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --no-emit-find-links --upgrade --extra dev pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+
+install: .uv/bin/uv ## As root: install into /opt/gengfu, with the service (docs/install.md); also an upgrade
+	@UV='$(UV)' PYTHON='$(SYSTEM_PYTHON)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh systemd/install.sh install
+
+uninstall: ## As root: remove the program; journal and configuration stay
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh systemd/install.sh uninstall
 
 bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFORMANCE.md
 	@$(BIN)/python -m bench
