@@ -11,7 +11,6 @@ import json
 import logging
 import random
 import secrets
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -23,7 +22,7 @@ from typing import Any
 from drivers import DRIVERS
 from drivers.times import LONGEST_TIMEOUT_S
 from gateway import __version__ as VERSION
-from gateway import config, health
+from gateway import config, health, last_good
 from gateway.clock import Clock, SystemClock
 from gateway.control import Control
 from gateway.errors import ConfigError
@@ -72,7 +71,7 @@ def run(path: Path) -> int:
     """``gengfu run``: until SIGTERM or SIGINT. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        site, last_known_good = load(path)
+        site, last_known_good = last_good.load(path)
     except ConfigError as error:
         for mistake in error.mistakes:
             log.error("%s", mistake)
@@ -84,28 +83,6 @@ def run(path: Path) -> int:
         log.critical("%s", "; ".join(str(error) for error in group.exceptions))
         status = EX_SOFTWARE
     return status
-
-
-def load(path: Path) -> tuple[config.Site, bool]:
-    """The site, and whether it is the last known good one because the file itself was refused (law 8)."""
-    kept = path.with_name(f".{path.name}.last-good")
-    try:
-        site = config.load(path)
-    except ConfigError as refused:
-        if not kept.exists():
-            raise
-        site = config.load(kept)
-        for mistake in refused.mistakes:
-            log.error("%s", mistake)
-        log.error("%s is refused; running the last known good configuration", path)
-        return site, True
-    try:
-        draft = kept.with_suffix(".new")
-        shutil.copyfile(path, draft)
-        draft.replace(kept)
-    except OSError as error:
-        log.warning("the site file cannot be kept as last known good: %s", error)
-    return site, False
 
 
 def bridge(saved: bytes | None, clock: Clock) -> float:
@@ -280,6 +257,8 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
         log.error("%s", mistake)
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
+    if not last_known_good:
+        last_good.keep(site.source)
     children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
     stop = asyncio.Event()
     for how in (signal.SIGTERM, signal.SIGINT):

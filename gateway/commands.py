@@ -136,7 +136,7 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
     parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
     out.print(_table("Parts 部件", ("part", "state"), parts))
     for name, fault in answer["faults"].items():
-        out.print(f"[red]fault[/] {name}: {fault}")
+        out.print(f"fault 故障 {name}: {fault}", style="red", markup=False)
 
 
 @app.command()

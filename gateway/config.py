@@ -72,15 +72,22 @@ class Site:
     """Dotted path -> line in `source`, of the uplinks."""
 
 
-def load(path: Path, templates: Path | None = None, drivers: Mapping[str, Driver] = DRIVERS) -> Site:
+def load(
+    path: Path,
+    templates: Path | None = None,
+    drivers: Mapping[str, Driver] = DRIVERS,
+    *,
+    root: Path | None = None,
+) -> Site:
     """Read a site file. Raises `ConfigError` with every mistake.
 
     `templates`: where device templates are; else those that come with Gengfu, and before them ``templates/`` beside the
-    site file: an installer adds a device model there without touching the program.
+    site file: an installer adds a device model there without touching the program. `root`: what relative paths in the file count
+    from; the file's own folder when None.
     """
     document = read(path)
     known = Templates([templates] if templates else [path.parent / "templates", TEMPLATES], drivers)
-    site = _site(document, path, known, drivers)
+    site = _site(document, path, root or path.parent, known, drivers)
     mistakes = document.mistakes + known.mistakes
     if mistakes or site is None:
         raise ConfigError(sorted(mistakes, key=lambda one: (one.file != document.file, one.file, one.line)))
@@ -99,8 +106,9 @@ def uplink_mistakes(site: Site) -> list[Mistake]:
     return mistakes
 
 
-def _site(document: Document, path: Path, templates: Templates, drivers: Mapping[str, Driver]) -> Site | None:
-    root = path.parent
+def _site(
+    document: Document, path: Path, root: Path, templates: Templates, drivers: Mapping[str, Driver]
+) -> Site | None:
     validate(SiteFrame, document.value, document, ())
     gateway = _section(GatewayShape, "gateway", document)
     journal = _section(JournalShape, "journal", document)
