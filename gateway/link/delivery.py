@@ -88,6 +88,10 @@ class Alarms:
         """Somebody listens: the others go at once."""
         self._listen_at, self._listen_s = now, LISTEN_S
 
+    def forget(self, name: str) -> None:
+        """The journal does not give it; should it come up again, it is sent again."""
+        self.owed.pop(name, None)
+
     def moved(self, position: int) -> None:
         """The lane's settled position, which lets us forget what is below."""
         if position > self._position:

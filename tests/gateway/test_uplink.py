@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.errors import LinkError
-from gateway.link.delivery import ASIDE, BEYOND
+from gateway.link.delivery import ASIDE, BEYOND, KEPT
 from gateway.model import Lane
 from tests.gateway.virtual import Bench, Broker, without_receipts
 from tests.waiting import until
@@ -505,6 +505,27 @@ async def test_alarms_that_a_failing_disk_skipped_come_later(tmp_path):
         failing.clear()
         assert await settled(bench) < 15
     assert {p.sequence for p in broker.of("alarm")} == {1, 2, 3, 4, 5}
+
+
+async def test_an_owed_alarm_that_a_failing_disk_hides_is_not_given_up(tmp_path):
+    """Beyond those kept in memory it is read again; a newer one in its place does not mean that it is gone."""
+    failing = [False]
+
+    async def newest_only(lane, *asked):
+        return (await lane.after(asked[0], 5000, 1 << 30))[-1:] if failing[0] else await lane.after(*asked)
+
+    broker = Broker(district=False)
+    bench = Bench(tmp_path, broker)
+    bench.lanes[Lane.ALARM] = Troubled(bench.lanes[Lane.ALARM], newest_only)
+    async with bench:
+        bench.alarm(KEPT + 5)
+        await asyncio.sleep(20)
+        assert len(broker.of("alarm")) == KEPT + 5
+        failing[0] = True
+        await asyncio.sleep(150)
+        failing[0], broker.district = False, True
+        await asyncio.sleep(150)
+        assert bench.lanes[Lane.ALARM].backlog("district") == 0
 
 
 async def test_a_hanging_telemetry_disk_does_not_delay_alarms(tmp_path):
