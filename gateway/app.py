@@ -140,6 +140,8 @@ class Parts:
         self.pollers = {spec.id: self._poller(spec) for spec in used if spec.kind is not BusKind.LISTEN}
         self.listeners = {spec.id: self._listener(spec) for spec in used if spec.kind is BusKind.LISTEN}
         self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
+        for lane in (alarms, telemetry):
+            lane.keep_uplinks(self.uplinks)  # one that left the site would hold every record for ever
 
     def _on(self, bus: str) -> list[Device]:
         return [device for device in self.site.devices if device.bus == bus]

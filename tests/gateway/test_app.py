@@ -153,6 +153,25 @@ async def test_every_part_that_must_move_is_watched(tmp_path):
         await lane.close()
 
 
+async def test_an_uplink_that_left_the_site_holds_no_record(tmp_path):
+    """Else nothing would ever be settled by all: the alarm lane fills, telemetry is thinned for a district that is no more."""
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    clock = StillClock()
+    lanes = [
+        Journal(lane, tmp_path / f"{lane.value}.db", "g", clock, InlineWorker(), 1 << 26, lambda n: "ab" * n)
+        for lane in Lane
+    ]
+    opened = [await lane.open() for lane in lanes]
+    for lane in lanes:
+        lane.position("the-old-district")
+    seams = Seams(clock, lambda name: InlineWorker(), Bus, None, lambda: 0.5, lambda n: "ab" * n)
+    parts = Parts(load(path)[0], seams, *lanes, opened[0])
+    for lane in lanes:
+        assert lane.settlement.names() == tuple(parts.uplinks)
+        await lane.close()
+
+
 @pytest.mark.parametrize("timeout_s", [0.02, 0.5, 1.0, 3.0, 10.0])
 def test_a_slow_line_is_not_taken_for_a_dead_one(timeout_s):
     """Longer than a device's own time-out and the drain of a line full of noise, and never under 15 s."""
