@@ -47,6 +47,15 @@ class Field:
         bus = self.buses[device.bus]
         return bus.longest_silence_s / 2 if bus.kind is BusKind.LISTEN else group.period_s
 
+    def slow(self, when: spec.Condition, limit_s: float) -> Iterator[tuple[str, float]]:
+        """Points that are polled more rarely than every `limit_s`, each with its period."""
+        for point in sorted(spec.points(when)):
+            device = self.devices[point.partition("/")[0]]
+            for group in device.groups:
+                polled = self.buses[device.bus].kind is not BusKind.LISTEN
+                if polled and group.period_s > limit_s and any(one.id == point for one in group.points):
+                    yield point, group.period_s
+
 
 def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
     """The condition as the engine takes it; None after telling `document` what is wrong."""
@@ -97,6 +106,13 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
     if cls in _FIRST_SIGNAL and shape.on_delay_s > _FIRST_SIGNAL_S:
         text = Text("火警和求助的延时不得超过 10 秒", "a fire or personal alarm is not delayed by more than 10 s")
         document.complain((*keys, "on_delay_s"), text)
+    elif cls in _FIRST_SIGNAL:
+        for point, period_s in field.slow(when, _FIRST_SIGNAL_S):
+            text = Text(
+                f"{point} 每 {period_s:g} 秒才读一次；火警和求助不得晚于 10 秒",
+                f"{point} is read every {period_s:g} s; a fire or personal alarm takes at most 10 s",
+            )
+            document.complain((*keys, "when"), text)
     first = field.devices[next(leaves(when)).point.partition("/")[0]]
     where = place(shape.place) if shape.place is not None else first.place
     text = Text(shape.text.zh, shape.text.en)

@@ -465,3 +465,16 @@ devices:
     assert told(caught.value) == [
         "site.yaml:5: devices[1].bus: the terminals of bus 'calls' speak 'meokon'; another driver needs a port of its own"
     ]
+
+
+def test_a_fire_alarm_on_a_point_that_is_read_too_rarely_is_refused(tmp_path):
+    """A first signal leaves within 10 s (GB 26875.1); other classes may be slow."""
+    good = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
+    here = "    text: {zh: 1203室感烟探测器, en: smoke detector of flat 1203}"
+    slow = good.replace(here, f"{here}\n    periods_s: {{safety: 12}}", 1)
+    assert slow != good
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(tmp_path, slow))
+    told = [mistake for mistake in caught.value.mistakes if "12 s" in mistake.en]
+    assert {mistake.path for mistake in told} == {"alarms[0].when", "alarms[2].when"}
+    assert all("12 秒" in mistake.zh for mistake in told)
