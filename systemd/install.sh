@@ -45,6 +45,8 @@ build() { # $1: where to
   env $UV pip sync --quiet --no-cache --link-mode copy --compile-bytecode --require-hashes --python "$1" \
     requirements-runtime.lock
   env $UV pip install --quiet --no-cache --link-mode copy --compile-bytecode --no-deps --python "$1" "$work"/*.whl
+  rm -f "$1/.lock"     # uv's own, which everybody could write
+  chmod -R go-w "$1"
 }
 
 accepts() { "$1/bin/gengfu" check "$site" >/dev/null 2>&1; }
