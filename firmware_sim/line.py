@@ -11,6 +11,9 @@ Written down as ``bad_request``: a request that begins within 3.5 characters aft
 bytes which nobody asked for (``collision``, never the master's fault). A request that comes too early or collides is
 lost, as it is for a strict slave. The master's time is taken when its bytes are seen here, so never too early.
 
+On a real wire (`Wire.REAL`, two adapters, see `tty_port`) the adapters take the bytes' time themselves: an answer is
+handed over whole when it begins, and the end of a request is waited for longer, since an adapter hands over in blocks.
+
 It does not model electrical damage of colliding bytes: two senders go one after the other.
 """
 
@@ -20,12 +23,21 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 
 from firmware_sim.fault import INTACT, What, distort
 from firmware_sim.field import Field
 from firmware_sim.log import Log
 from firmware_sim.slave import Answer, Heard, Slave
+
+ADAPTER_S = 0.02
+"""How much later than its first bytes a USB adapter may hand over the rest of a request (FTDI: 16 ms as delivered)."""
+
+
+class Wire(Enum):
+    MODELLED = "modelled"
+    REAL = "real"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,12 @@ class Timing:
     silence_s: float
     response_s: float = 0.005
     fifo: int = 8
+    wire: Wire = Wire.MODELLED
+
+    @property
+    def end_s(self) -> float:
+        """Silence after which a request is taken as ended."""
+        return self.silence_s if self.wire is Wire.MODELLED else max(self.silence_s, ADAPTER_S)
 
     @classmethod
     def of(cls, baud: int, parity: str = "N", stop_bits: int = 1, response_s: float = 0.005, fifo: int = 8) -> Timing:
@@ -112,12 +130,13 @@ class Line:
                 if self._sending is not None:
                     return bytes(out)
             elif self._heard:
-                if at < self._heard_end + self.timing.silence_s:
+                if at < self._heard_end + self.timing.end_s:
                     return bytes(out)
                 self._end_of_request()
             elif self._waiting and self._start(self._waiting[0]) <= at:
                 self._sending = heapq.heappop(self._waiting)
-                self._sending.due = max(self._sending.due, self._start(self._sending))
+                earliest = at if self.timing.wire is Wire.REAL else self._sending.due
+                self._sending.due = max(self._start(self._sending), earliest)
                 self._asked = self._sending.answer is not None and self._sending.fault is not What.LATE
                 self._free_at = self._sending.due + len(self._sending.pieces[0][1]) * self.timing.character_s
             else:
@@ -131,7 +150,7 @@ class Line:
             block = self._sending.sent - self._sending.sent % self.timing.fifo + self.timing.fifo
             times.append(self._sending.due + min(block, length) * self.timing.character_s)
         elif self._heard:
-            times.append(self._heard_end + self.timing.silence_s)
+            times.append(self._heard_end + self.timing.end_s)
         elif self._waiting:
             times.append(self._start(self._waiting[0]))
         if self._any(What.BABBLE):
@@ -146,7 +165,9 @@ class Line:
         """The bytes of the transmission that have arrived since last time, in whole blocks or to the end."""
         data = sending.pieces[0][1]
         count = min(len(data), int((at - sending.due) / self.timing.character_s + 1e-6))
-        if count < len(data):
+        if self.timing.wire is Wire.REAL:
+            count = len(data) if at >= sending.due else 0
+        elif count < len(data):
             count -= count % self.timing.fifo
         block = data[sending.sent : max(count, sending.sent)]
         sending.sent += len(block)
