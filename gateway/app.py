@@ -202,7 +202,7 @@ class Parts:
         concerns: dict[str, Callable[[], bool]] = {
             "storage_alarms_failing": lambda: self.alarms.counters().failing_since is not None,
             "storage_telemetry_failing": lambda: self.telemetry.counters().failing_since is not None,
-            "storage_set_aside": lambda: any(lane.set_aside for lane in opened),
+            "storage_set_aside": lambda: any(lane.counters().set_aside for lane in (self.alarms, self.telemetry)),
             "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
             "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in uplinks),
             "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in uplinks),
