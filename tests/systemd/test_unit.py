@@ -35,7 +35,7 @@ def test_the_exposure_is_at_most_2():
     assert float(re.search(r"Overall exposure level for gengfu.service: ([\d.]+)", done.stdout)[1]) <= 2.0
 
 
-def test_the_first_site_file_lies_in_the_folders_of_the_unit(first):
+def test_the_first_site_file_lies_in_the_folders_of_the_unit(first, tmp_path, monkeypatch):
     """Journal, socket and site file are where systemd makes room for them, and the command line finds the socket."""
     path = first / "etc/gengfu/site.yaml"
     site = load(path)
@@ -44,6 +44,8 @@ def test_the_first_site_file_lies_in_the_folders_of_the_unit(first):
     assert unit.option("ReadWritePaths") == "/etc/gengfu"
     assert Path(site.journal.directory).parent == Path("/var/lib") / unit.option("StateDirectory")
     assert Path(site.gateway.control_socket) == Path("/run") / unit.option("RuntimeDirectory") / "control.sock"
+    monkeypatch.delenv("GENGFU_SOCKET", raising=False)
+    monkeypatch.chdir(tmp_path)  # where no demo runs
     assert str(control_socket(None)) == site.gateway.control_socket
 
 
