@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from gateway import __version__
 from gateway.model import Text
 from hil_tests.acceptance import Acceptance, Result, Row
-from hil_tests.setting import Mode, Setting
+from hil_tests.setting import Mode, Setting, no_wire
 from hil_tests.simulator import STORY, Simulator, story
 from hil_tests.world import World
 
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         timeout_s or (0.3 if option("--port") else ON_A_PTY_TIMEOUT_S),
         option("--interactive"),
         option("--acceptance"),
+        no_wire(option("--port"), option("--peer")),
     )
     if mistakes := setting.mistakes():
         raise pytest.UsageError("\n".join(f"{mistake.zh} / {mistake.en}" for mistake in mistakes))
@@ -88,11 +90,15 @@ async def world(setting: Setting, tmp_path: Path) -> AsyncIterator[World]:
     if setting.mode is Mode.DEVICE:
         name = Path(setting.template).stem if setting.template.endswith(".yaml") else setting.template
         address = int(setting.address, 0) if setting.address[:1].isdigit() else setting.address
-        world = World(setting, tmp_path, [{"id": "device", "template": name, "address": address}], None)
-    else:
-        world = World(setting, tmp_path, story(setting), Simulator(setting, tmp_path, STORY))
-    yield world
-    world.close()
+        entries = [{"id": "device", "template": name, "address": address}]
+        with closing(World(setting, tmp_path, entries, None)) as world:
+            yield world
+        return
+    with (
+        closing(Simulator(setting, tmp_path, STORY)) as simulator,
+        closing(World(setting, tmp_path, story(setting), simulator)) as world,
+    ):
+        yield world
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -115,8 +121,7 @@ def _row(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
     if report.skipped:
         zh, _, en = first.removeprefix("Skipped: ").partition(" / ")
         return Row(_said(item), Result.NOT_DONE, Text(zh, en))
-    told = Text(f"{measured.zh} {first}".strip(), measured.en)
-    return Row(_said(item), Result.FAILED, told)
+    return Row(_said(item), Result.FAILED, Text(measured.zh, f"{measured.en} {first}".strip()))
 
 
 def _said(item: pytest.Item) -> Text:

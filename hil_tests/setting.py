@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import termios
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -36,20 +37,21 @@ class Setting:
     reply_timeout_s: float = 0.3
     interactive: bool = False
     acceptance: Path | None = None
+    simulated: bool = True
+    """Whether no real wire is involved: a pseudo terminal has neither parity nor voltage. See `no_wire`."""
 
     @property
     def mode(self) -> Mode:
         return Mode.DEVICE if self.template else Mode.CROSSED if self.peer else Mode.PTY
 
     @property
-    def simulated(self) -> bool:
-        """Whether no real wire is involved: a pseudo terminal has neither parity nor voltage."""
-        return not self.port or is_pty(self.port)
-
-    @property
     def slack(self) -> float:
         """How many times its period a device may take. Without a wire the machine is a shared one and proves no times."""
         return 5.0 if self.simulated else 1.2
+
+    def times(self, real: int, simulated: int) -> int:
+        """How often something is tried: often where it proves something."""
+        return simulated if self.simulated else real
 
     def mistakes(self) -> list[Text]:
         """What cannot be meant."""
@@ -68,12 +70,23 @@ class Setting:
         found.extend(Text(f"{path} 不是串口", f"{path} is no serial device") for path in strange)
         if self.port and self.peer and os.path.realpath(self.port) == os.path.realpath(self.peer):
             found.append(Text("--port 与 --peer 是同一个串口", "--port and --peer are the same device"))
+        if not hasattr(termios, f"B{self.baud}"):
+            found.append(Text(f"没有 {self.baud} bit/s 这种速率", f"there is no speed of {self.baud} bit/s"))
+        if self.simulated and self.parity != "N":
+            found.append(
+                Text("伪终端没有校验位：--parity 须用实物串口", "a pty has no parity: --parity needs real ports")
+            )
         if self.acceptance and not self.acceptance.absolute().parent.is_dir():
             found.append(Text(f"没有目录 {self.acceptance.parent}", f"there is no folder {self.acceptance.parent}"))
         return found
 
 
-def is_pty(path: str) -> bool:
+def no_wire(*paths: str) -> bool:
+    """Whether one of these ports is a pseudo terminal, or none is given. To be asked while they are plugged in."""
+    return not any(paths) or any(map(_is_pty, filter(None, paths)))
+
+
+def _is_pty(path: str) -> bool:
     return _is_character_device(path) and os.major(os.stat(path).st_rdev) in PTY_MAJORS
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.field.port import open_serial, take_all
 from gateway.model import BusKind, BusSpec
-from hil_tests.setting import Mode, is_pty
+from hil_tests.setting import Mode
 
 EVERY_BYTE = bytes(range(255))
 """But for 0xFF, which PARMRK doubles."""
@@ -52,7 +52,7 @@ def test_the_parity_setting_is_the_one_that_was_asked_for(setting, world, measur
 
     The port's parity setting really is the one that was asked for.
     """
-    if is_pty(world.spec.port):
+    if setting.simulated:
         pytest.skip(NOT_ON_A_PTY)
     control, _ = settings_of(world.spec)
     found = ("O" if control & termios.PARODD else "E") if control & termios.PARENB else "N"
@@ -67,7 +67,7 @@ def test_the_parity_bit_is_right_on_the_wire(setting, measured, tmp_path):
     """
     if setting.mode is not Mode.CROSSED:
         pytest.skip("须有两个对接的适配器 / needs two crossed adapters")
-    if is_pty(setting.port) or is_pty(setting.peer):
+    if setting.simulated:
         pytest.skip(NOT_ON_A_PTY)
     if setting.parity == "N":
         pytest.skip("要求的是无校验 / no parity was asked for")

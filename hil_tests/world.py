@@ -126,8 +126,6 @@ class World:
 
     def close(self) -> None:
         self.bus.close()
-        if self.simulator is not None:
-            self.simulator.close()
 
 
 def good(scan: Scan) -> bool:

@@ -15,7 +15,7 @@ from tests.hil.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 LONGEST_RUN_S = 120
-ON_TWO_PORTS = "silence or generic_smoke or garbled or pulled"
+ON_TWO_PORTS = "silence or garbled or pulled"
 CHECKS_OVER_A_PTY = 14
 """All but one for each template."""
 
@@ -38,16 +38,18 @@ def runs(tmp_path_factory):
     """All of them at the same time: they mostly wait."""
     folder = tmp_path_factory.mktemp("hil")
     wire = Wire(10 / 9600)
-    simulators = [Simulator(Setting(), tmp_path_factory.mktemp("simulator"), STORY) for _ in range(2)]
-    one, other = (["--port", simulator.path, "--template", "generic_smoke_loop"] for simulator in simulators)
+    simulators = [Simulator(Setting(), tmp_path_factory.mktemp("simulator"), STORY) for _ in range(3)]
+    one, other, third = (["--port", simulator.path, "--template", "generic_smoke_loop"] for simulator in simulators)
     asked = {
         "pty": [],
         "crossed": ["--port", wire.port, "--peer", wire.peer, "-k", ON_TWO_PORTS],
         "device": [*one, "--address", "1"],
         "nobody": [*other, "--address", "9", "-k", "every_point"],
+        "pulled": [*third, "--address", "1", "--interactive", "-k", "pulled"],
         "wrong": ["--port", "/dev/null"],
     }
     started = {name: start(folder, name, arguments) for name, arguments in asked.items()}
+    pull_and_plug(started["pulled"], simulators[2])
     yield {name: finished(folder, name, process) for name, process in started.items()}
     for simulator in simulators:
         simulator.close()
@@ -58,6 +60,15 @@ def start(folder, name, arguments):
     command = [sys.executable, "-m", "pytest", "hil_tests", "-p", "no:cacheprovider"]
     command += ["--acceptance", str(folder / f"{name}.md"), "--basetemp", str(folder / name), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def pull_and_plug(process, simulator):
+    """The person at the adapter, who does what the lines say."""
+    acts = {">>> 请拔掉": simulator.pull, ">>> 请重新插上": simulator.plug}
+    while acts and (line := process.stdout.readline()):
+        for words in [words for words in acts if line.startswith(words)]:
+            acts.pop(words)()
+    assert not acts, f"nobody asked for {list(acts)}"
 
 
 def finished(folder, name, process):
@@ -91,10 +102,10 @@ def test_the_acceptance_file_says_what_was_tested_with_what(runs):
 
 
 def test_on_two_ports_the_simulator_answers_from_the_peer(runs):
-    """Silences, values and a damaged answer over a wire between two ports; a person's part is not done; a part is a part."""
+    """Silences and a damaged answer over a wire between two ports; a person's part is not done; a part is a part."""
     run = runs["crossed"]
     assert run.status == 0, run.printed
-    assert sorted(run.rows().values()) == ["未做 not done", *["通过 passed"] * 3]
+    assert sorted(run.rows().values()) == ["未做 not done", *["通过 passed"] * 2]
     assert SIMULATED.zh in run.acceptance  # pseudo terminals, though they were named as ports
     assert "对端串口 peer | /dev/" in run.acceptance
     assert "检查不完整，不能作为验收依据" in run.acceptance
@@ -108,6 +119,15 @@ def test_one_device_is_read_with_its_template(runs):
     assert "the template is not proved" in run.acceptance
     assert "模板 template | generic_smoke_loop |" in run.acceptance
     assert list(run.rows().values()).count("通过 passed") == 4
+
+
+def test_a_person_pulls_the_adapter_and_plugs_it_in(runs):
+    """The run says what to do and waits for it; that it was a pseudo terminal is said also after it was gone."""
+    run = runs["pulled"]
+    assert run.status == 0, run.printed
+    assert list(run.rows().values()) == ["通过 passed"]
+    assert "noticed, and back" in run.acceptance
+    assert SIMULATED.zh in run.acceptance
 
 
 def test_a_device_that_does_not_answer_fails(runs):
