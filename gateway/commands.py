@@ -85,7 +85,10 @@ def demo(
     picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG. 保存画面", hidden=True)] = None,
 ) -> None:
     """Run everything on simulated devices and play the story. 用模拟设备演示全部功能"""
-    from gateway.demo.play import demo as play
+    try:
+        from gateway.demo.play import demo as play
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from None
 
     raise typer.Exit(play(seconds, keep, report, picture))
 
@@ -104,6 +107,8 @@ def pki_init(
     except (FileExistsError, ConfigError) as error:
         err.print(str(error), markup=False)
         raise typer.Exit(1) from None
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from None
     out.print(made, markup=False)
 
 
@@ -213,6 +218,15 @@ def decode(
     raise typer.Exit(show(protocol, " ".join(data), dialect, as_json=as_json, as_stream=stream))
 
 
+def _not_installed(missing: ModuleNotFoundError) -> typer.Exit:
+    """The installed gateway has only what it needs to watch."""
+    err.print(
+        f"needs {missing.name}, which is not installed here; run it from a checkout after `make setup`.", markup=False
+    )
+    err.print(f"需要 {missing.name}，此处未安装；请在源码目录执行 `make setup` 后运行。", markup=False)
+    return typer.Exit(1)
+
+
 def control_socket(given: Path | None) -> Path:
     """The control socket: given, $GENGFU_SOCKET, the installed one, or that of a demo running in this folder."""
     candidates = [Path("/run/gengfu/control.sock"), Path("demo-run/run/control.sock")]
@@ -220,7 +234,8 @@ def control_socket(given: Path | None) -> Path:
         return given
     if named := os.environ.get("GENGFU_SOCKET"):
         return Path(named)
-    return next((path for path in candidates if path.exists()), candidates[0])
+    # os.path.exists, since Path.exists raises for who may not look into /run/gengfu
+    return next((path for path in candidates if os.path.exists(path)), candidates[0])
 
 
 def _quality(label: str) -> str:

@@ -11,6 +11,7 @@ It holds no keys and no journal; a folder that cannot be written means that ther
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
