@@ -26,9 +26,9 @@ def load(path: Path) -> tuple[config.Site, bool]:
     try:
         return config.load(path), False
     except ConfigError as refused:
-        kept = next(
-            (folder for folder in (_folder(path), _folder(path, ".old")) if (folder / path.name).exists()), None
-        )
+        # os.access, since Path.exists raises for who may not look into the folder
+        folders = (_folder(path), _folder(path, ".old"))
+        kept = next((folder for folder in folders if os.access(folder / path.name, os.R_OK)), None)
         if kept is None:
             raise
         site = config.load(kept / path.name, root=path.parent)
