@@ -16,8 +16,10 @@ from hil_tests.world import World, good
 
 # on real ports, over a pty
 ROUNDS = 50, 8
-ILL_ROUNDS = 5, 2
+ILL_ROUNDS = 10, 3
 DISTANCES = 20, 4
+LATE_S = 0.15
+"""In the middle of the silence that the bus waits for after a time-out."""
 LONGEST_WATCH_S = 240.0
 FAULTS = {
     "silent": "不答",
@@ -28,6 +30,9 @@ FAULTS = {
     "echo": "回波",
     "babble": "乱发",
 }
+
+THE_ANSWER_ARRIVES = {"echo", "babble"}
+"""Under the others nothing that the ill device sends may be taken, wherever its frame is damaged."""
 
 
 def asking_templates():
@@ -49,16 +54,15 @@ async def test_the_silence_between_frames_is_kept(setting, world, measured):
     rounds = setting.times(*ROUNDS)
     kinds = ("too_early", "gap", "unreadable", "collision")
     before = {why: world.simulator.complaints(why) for why in kinds}
-    for _ in range(rounds):
-        for device in world.devices:
-            assert good(await world.read(device))
+    scans = [await world.tried(device) for _ in range(rounds) for device in world.devices]
+    answered = sum(scan is not None and good(scan) for scan in scans)
     complaints = {why: world.simulator.complaints(why) - before[why] for why in kinds}
-    count = rounds * len(world.devices)
     measured(
-        f"{count} 次请求，全部应答，过早 {complaints['too_early']} 次",
-        f"{count} requests, all answered, {complaints['too_early']} too early",
+        f"{len(scans)} 次请求，{answered} 次应答，过早 {complaints['too_early']} 次",
+        f"{len(scans)} requests, {answered} answered, {complaints['too_early']} too early",
     )
-    assert not any(complaints.values()), complaints
+    assert not any(complaints.values()), f"the simulator complains: {complaints}"
+    assert answered == len(scans)
 
 
 @pytest.mark.parametrize("template", list(asking_templates()))
@@ -98,18 +102,23 @@ async def test_an_ill_device_never_gives_a_wrong_value_and_comes_back(setting, w
     are both.
     """
     field, counters = world.simulator.field, world.bus.counters
-    fault = {"after_s": 1.5 * setting.reply_timeout_s} if what == "late" else {}
+    fault = {"after_s": setting.reply_timeout_s + LATE_S} if what == "late" else {}
     field.set_fault({"device": "smoke-1", "what": what, **fault})
-    polls = refused = 0
+    polls = refused = taken = 0
     for turn in range(setting.times(*ILL_ROUNDS)):
-        densities = {"smoke-1": 1.11 + turn, "smoke-2": 12.22 + turn}  # a value of the turn before would be an old one
+        densities = {
+            "smoke-1": 1.11 + turn / 2,
+            "smoke-2": 12.22 + turn / 2,
+        }  # a value of the turn before would be an old one
         field.set({f"{device}/density": density for device, density in densities.items()})
         for device, density in densities.items():
             scan = await world.tried(device)
             polls += 1
             refused += scan is None or not good(scan)
             if scan is not None and good(scan):
+                taken += device == "smoke-1"
                 assert scan.values == pytest.approx((density, 0, 0)), f"{device} gave a wrong value"
+    assert not taken or what in THE_ANSWER_ARRIVES, f"{taken} damaged, late or foreign answers were taken"
     assert refused or counters.early_bytes or counters.stray_bytes, "the fault was not seen on the line"
     field.set_fault({"device": "smoke-1", "what": "none"})
     took_s = [await world.back_after_s(device, 5.0 + 5 * setting.reply_timeout_s) for device in densities]

@@ -35,22 +35,26 @@ class Run:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """All of them at the same time: they mostly wait."""
+    """The whole suite over a pty, and the short ones one after the other beside it: they mostly wait."""
     folder = tmp_path_factory.mktemp("hil")
     wire = Wire(10 / 9600)
     simulators = [Simulator(Setting(), tmp_path_factory.mktemp("simulator"), STORY) for _ in range(3)]
     one, other, third = (["--port", simulator.path, "--template", "generic_smoke_loop"] for simulator in simulators)
     asked = {
-        "pty": [],
         "crossed": ["--port", wire.port, "--peer", wire.peer, "-k", ON_TWO_PORTS],
         "device": [*one, "--address", "1"],
         "nobody": [*other, "--address", "9", "-k", "every_point"],
         "pulled": [*third, "--address", "1", "--interactive", "-k", "pulled"],
         "wrong": ["--port", "/dev/null"],
     }
-    started = {name: start(folder, name, arguments) for name, arguments in asked.items()}
-    pull_and_plug(started["pulled"], simulators[2])
-    yield {name: finished(folder, name, process) for name, process in started.items()}
+    whole = start(folder, "pty", [])
+    done = {}
+    for name, arguments in asked.items():
+        process = start(folder, name, arguments)
+        if name == "pulled":
+            pull_and_plug(process, simulators[2])
+        done[name] = finished(folder, name, process)
+    yield done | {"pty": finished(folder, "pty", whole)}
     for simulator in simulators:
         simulator.close()
     wire.close()
