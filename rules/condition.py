@@ -41,7 +41,8 @@ class Junction:
 
     def witness(self, track: int, at: float, scan: Scan | None) -> Leaf:
         truth = self.truth(track, at)
-        parts = (part for part in self.parts if same_side(part.truth(track, at), truth))
+        # None is on a side when the whole is unknown by now: "k of n" asks about a truth that it remembers.
+        parts = [part for part in self.parts if same_side(part.truth(track, at), truth)] or self.parts
         return latest((part.witness(track, at, scan) for part in parts), track, scan)
 
 

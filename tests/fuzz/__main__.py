@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.fuzz.mutate import run, shrink
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, quiet
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -31,7 +31,8 @@ def main() -> int:
     say(f"seed {given.seed}")
     for name in names:
         since = time.monotonic()
-        done, case = run(TARGETS[name], given.seed, given.inputs, seconds)
+        with quiet():
+            done, case = run(TARGETS[name], given.seed, given.inputs, seconds)
         took = time.monotonic() - since
         total += done
         say(f"{name:15} {done:>9} inputs {done / took:>9.0f}/s {'FOUND' if case else 'nothing found'}")

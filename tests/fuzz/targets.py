@@ -8,6 +8,8 @@ import json
 import logging
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -443,4 +445,14 @@ TARGETS = {
     )
 }  # fmt: skip
 
-logging.getLogger("gateway").setLevel(logging.CRITICAL)
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hostile input is logged, and a million lines of it help nobody."""
+    log = logging.getLogger("gateway")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import mutate
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import TARGETS, quiet
 
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = sorted(path for path in CORPUS.glob("*/*"))
 MOST_MEMORY_BYTES = 8 * 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def silence():
+    with quiet():
+        yield
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)

@@ -12,7 +12,7 @@ from gateway.restart import Guard
 from rules.engine import Engine
 from rules.leaf import Reading
 from rules.lifecycle import ACTIVE
-from rules.spec import Above, All, Equals, KOfN, Not, Stale
+from rules.spec import Above, All, Any, Equals, KOfN, Not, Stale
 from tests.rules.transcript import alarm, good
 
 GROUPS = {("s", 0): ("s/x", "s/y")}
@@ -352,3 +352,13 @@ def test_a_bug_in_finding_the_evidence_does_not_swallow_the_alarm(monkeypatch):
     monkeypatch.undo()
     [raised] = engine.step(good("s", 7.0, 0, at=1.5), 1.5).transitions
     assert raised.after is State.UNACKNOWLEDGED
+
+
+def test_k_of_n_names_evidence_for_a_truth_that_only_it_remembers():
+    """Its part was true within the window and is unknown by now: somebody is named all the same."""
+    part = Any((Not(Stale("s/x", 0.25)), Above("s/x", 1)))
+    engine = engine_of(alarm(KOfN(1, (part,), 0.25), on_delay_s=0.25))
+    at = 0.0
+    while (deadline := engine.step(None, at).deadline) is not None and at < 2:
+        at = max(deadline, at + 0.05)
+    assert engine.step(None, 2.0).transitions == ()
