@@ -1,7 +1,8 @@
 """The composition root: a site file becomes objects and one task group. Nothing holds the app.
 
 Start: configuration (else the last known good), journal, the engine's state as it was, buses, uplinks, control socket.
-End: SIGTERM or SIGINT; the open burst is committed, the uplinks say good-bye, the lanes close, each bounded.
+End: SIGTERM or SIGINT; the field stops, the open burst is committed and handed over, the uplinks say good-bye, the lanes
+close, each bounded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,8 @@ STALLED_S = 15.0
 DISK_STALLED_S = 30.0
 """A card can keep a commit waiting for many seconds; alarms do not wait for it (law 5)."""
 RECEIPT_S = 30.0
+HAND_OVER_S = 2.5
+"""At the end: longest wait for the last receipts. A district gives its telemetry position every two seconds."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,14 @@ class Parts:
         unsettled = sum(lane.counters().last - lane.position(name) for lane in (self.alarms, self.telemetry))
         return {"unsettled": unsettled, **self.uplinks[name].status()}
 
+    async def handed_over(self, limit_s: float) -> None:
+        """Until every uplink that is connected has a receipt for everything, `limit_s` at most."""
+        until = self.clock.monotonic() + limit_s
+        while self.clock.monotonic() < until and any(
+            uplink["connected"] and uplink["unsettled"] for uplink in map(self._uplink_status, self.uplinks)
+        ):
+            await self.clock.sleep_until(self.clock.monotonic() + 0.05)
+
     async def date_this_boot(self) -> None:
         """Once the clock is trusted, one record maps this boot's monotonic time to wall time (law 2)."""
         while not self.clock.trusted():
@@ -246,17 +257,10 @@ class Parts:
 
 async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = False) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often."""
-    folder = Path(site.journal.directory)
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
-    alarms, telemetry = (_journal(lane, folder, site, seams, worker) for lane, worker in workers.items())
+    alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
-    for lane, found in zip((alarms, telemetry), opened, strict=True):
-        if found.set_aside:
-            log.error("journal %s was damaged and set aside as %s", lane.lane, found.set_aside)
-        if not found.durable:
-            log.error("journal %s cannot be written: %s", lane.lane, found.why)
-    for mistake in config.uplink_mistakes(site):
-        log.error("%s", mistake)
+    _tell(site, opened)
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
     if not last_known_good:
@@ -267,16 +271,33 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
         asyncio.get_running_loop().add_signal_handler(how, stop.set)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run, name=name) for name, run in children.items()]
+            tasks = {name: group.create_task(run, name=name) for name, run in children.items()}
             await stop.wait()
             health.notify("STOPPING=1")
-            for task in tasks:
+            # In the order of the data: nothing new from the field, what is in memory to the disk, and then to the district.
+            for name, task in tasks.items():
+                if not name.startswith("uplink "):
+                    task.cancel()
+            parts.pipeline.close()
+            await parts.handed_over(HAND_OVER_S)
+            for task in tasks.values():
                 task.cancel()
     finally:
         parts.pipeline.close()
         await asyncio.gather(alarms.close(), telemetry.close())
         for bus in parts.buses.values():
             bus.close()
+
+
+def _tell(site: config.Site, opened: Sequence[Opened]) -> None:
+    """What is wrong at the start and stops nothing."""
+    for lane, found in zip(Lane, opened, strict=True):
+        if found.set_aside:
+            log.error("journal %s was damaged and set aside as %s", lane, found.set_aside)
+        if not found.durable:
+            log.error("journal %s cannot be written: %s", lane, found.why)
+    for mistake in config.uplink_mistakes(site):
+        log.error("%s", mistake)
 
 
 def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, Any, None]]:
@@ -311,7 +332,8 @@ def stalled_s(spec: BusSpec) -> float:
     return max(STALLED_S, LONGEST_TIMEOUT_S + 5 * spec.reply_timeout_s)
 
 
-def _journal(lane: Lane, folder: Path, site: config.Site, seams: Seams, worker: Worker) -> Journal:
+def _journal(lane: Lane, site: config.Site, seams: Seams, worker: Worker) -> Journal:
+    folder = Path(site.journal.directory)
     quota = site.journal.alarm_quota_bytes if lane is Lane.ALARM else site.journal.telemetry_quota_bytes
     return Journal(lane, folder / f"{lane.value}.db", site.gateway.id, seams.clock, worker, quota, seams.random_hex)
 

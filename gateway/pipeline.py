@@ -257,7 +257,8 @@ class Pipeline:
             self._follow(key, Progress(times.pop("alarm"), int(key.rpartition("/")[2]), times))
 
     def close(self) -> None:
-        """Hand everything that waits to the journal."""
+        """The end: hand everything that waits to the journal, and wake up no more."""
+        self._arm(None)
         self.flush()
         if self._state:
             self._commit_state()

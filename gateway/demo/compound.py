@@ -67,7 +67,7 @@ class Compound:
         return value
 
     async def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """End one part and wait for it; force after 6 s."""
+        """End one part and wait for it; force after 15 s."""
         part = self.parts.pop(name, None)
         if part is None or part.returncode is not None:
             return
@@ -76,7 +76,7 @@ class Compound:
             if how is not signal.SIGKILL:  # a stopped process hears nothing else; and a killed one must not wake first
                 part.send_signal(signal.SIGCONT)
         try:
-            await asyncio.wait_for(part.wait(), 6)
+            await asyncio.wait_for(part.wait(), 15)
         except TimeoutError:
             part.kill()
             await part.wait()

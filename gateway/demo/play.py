@@ -180,8 +180,7 @@ async def play(folder: Path, seconds: float | None, watch: screen.Screen) -> dic
 
 
 async def end(compound: Compound, watch: screen.Screen) -> None:
-    """Stop the devices, let the last receipts come, then stop the rest in the order of the data."""
-    await compound.stop("simulator")
+    """Let the last receipts come, then stop in the order of the data: gateway first, that nothing looks dead to it."""
     if "link" not in compound.parts and compound.link_port:
         await start_link(compound)
     deadline = time.monotonic() + SETTLE_S
@@ -192,7 +191,7 @@ async def end(compound: Compound, watch: screen.Screen) -> None:
             break
         await asyncio.sleep(0.2)
     compound.look_at_gateway()
-    for name in ("gateway", "link", "district"):
+    for name in ("gateway", "simulator", "link", "district"):
         await compound.stop(name)
     if compound.broker:
         await compound.broker.stop()
