@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class Screen:
         """The moment with the most standing alarms as a picture (SVG)."""
         console = Console(record=True, width=132, file=io.StringIO())
         console.print(self._fullest)
-        console.save_svg(str(path), title="gengfu demo")
+        svg = console.export_svg(title="gengfu demo")
+        path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), encoding="utf-8")  # fetches nothing
 
     def close(self) -> None:
         if self._live:
