@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.model import Scan
 from rules import spec
-from rules.leaf import NEVER, Leaf, Memory, Node, Reading, Silence, latest, same_side
+from rules.leaf import NEVER, Leaf, Memory, Node, Reading, Silence, among
 from rules.measure import Band, Judge, Trend, bit, equals
 from rules.truth import TRUE
 from rules.window import Window
@@ -40,10 +40,8 @@ class Junction:
         return self.pick([part.truth(track, at) for part in self.parts])
 
     def witness(self, track: int, at: float, scan: Scan | None) -> Leaf:
-        truth = self.truth(track, at)
-        # None is on a side when the whole is unknown by now: "k of n" asks about a truth that it remembers.
-        parts = [part for part in self.parts if same_side(part.truth(track, at), truth)] or self.parts
-        return latest((part.witness(track, at, scan) for part in parts), track, scan)
+        truths = [part.truth(track, at) for part in self.parts]
+        return among(self.parts, truths, self.pick(truths), track, at, scan)
 
 
 class Opposite:

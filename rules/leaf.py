@@ -11,7 +11,7 @@ It also says what every part of a condition can do (`Node`, `Memory`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.model import Level, Sample, Scan
@@ -173,11 +173,14 @@ def _sample(scan: Scan, column: int, point: str) -> Sample:
     return Sample(point, scan.values[column], QUALITIES[scan.qualities[column]], scan.at)
 
 
-def latest(leaves: Iterable[Leaf], track: int, scan: Scan | None) -> Leaf:
-    """The leaf that moved last: the one that completed the answer. Of two that moved at one time, the one just read."""
+def among(parts: Sequence[Node], truths: Sequence[int], truth: int, track: int, at: float, scan: Scan | None) -> Leaf:
+    """The leaf that completed the answer `truth`: of the parts on its side the one that moved last; of two that moved at
+    one time, the one just read. No part is on its side where "k of n" asks about a truth that only it remembers: then any."""
+    told = [part for part, one in zip(parts, truths, strict=True) if _same_side(one, truth)] or parts
+    leaves = [part.witness(track, at, scan) for part in told]
     return max(leaves, key=lambda leaf: (leaf.moved[track], leaf.scan is scan))
 
 
-def same_side(first: int, second: int) -> bool:
+def _same_side(first: int, second: int) -> bool:
     """Do both say true, or both false?"""
     return (first - UNKNOWN) * (second - UNKNOWN) > 0

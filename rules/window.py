@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gateway.model import Scan
-from rules.leaf import NEVER, Leaf, Node, latest, same_side
+from rules.leaf import NEVER, Leaf, Node, among
 from rules.truth import NOW, SURE, TRUE, TRUE_UNCERTAIN, UNKNOWN
 
 REFRESH_S = 5.0
@@ -73,8 +73,7 @@ class Window:
     def witness(self, track: int, at: float, scan: Scan | None) -> Leaf:
         truth = self.truth(track, at)
         counts = self._counts(track, at)
-        parts = (part for part, count in zip(self.parts, counts, strict=True) if same_side(count, truth))
-        return latest((part.witness(track, at, scan) for part in parts), track, scan)
+        return among(self.parts, counts, truth, track, at, scan)
 
     def remembered(self) -> list[list[float | None]] | None:
         times = [
