@@ -9,7 +9,7 @@ import pytest
 
 from gateway import health
 from gateway.app import EX_CONFIG, EX_SOFTWARE, STALLED_S
-from gateway.commands import control_socket
+from gateway.commands.console import control_socket
 from gateway.config import load
 from tests.systemd import unit
 

@@ -1,0 +1,29 @@
+"""The commands of ``gengfu`` for people: typer for the arguments, rich for the tables. The daemon never imports this.
+
+One file for each kind of command; this one is the list. A new command is a function in its file and a line here.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.commands import live, site
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Gengfu 更夫, the night watchman: reads the compound's sensors, raises alarms on the spot, tells the district.",
+)
+pki = typer.Typer(no_args_is_help=True, help="Test certificates 测试证书 (not for production 不得用于生产).")
+pki.command("init")(site.pki_init)
+
+app.command()(site.run)
+app.command()(site.check)
+app.command()(site.demo)
+app.add_typer(pki, name="pki")
+app.command()(live.status)
+app.command()(live.alarms)
+app.command()(live.ack)
+app.command()(live.reset)
+app.command()(live.read)
+app.command()(site.decode)

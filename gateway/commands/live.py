@@ -1,0 +1,96 @@
+"""Commands to the running gateway over its control socket: status, alarms, ack, reset, read."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from gateway.commands.console import AsJson, Socket, Who, Why, ask_gateway, command, out, quality, table
+from gateway.tables import alarm_table, value_text
+
+
+def status(socket: Socket = None, as_json: AsJson = False) -> None:
+    """How the gateway is: lines, devices, uplinks, disk. 网关状态"""
+    answer = ask_gateway(socket, {"do": "status"}, as_json)
+    if answer is None:
+        return
+    out.print(
+        f"[bold]{answer['gateway']}[/]  up {answer['uptime_s']:.0f} s, clock {answer['clock']}, {answer['scans']} scans"
+    )
+    rows = [
+        (
+            d["id"],
+            d["bus"],
+            f"{d['text']['zh']}\n[dim]{d['text']['en']}[/]",
+            f"{d['place']['zh']}\n[dim]{d['place']['en']}[/]",
+            quality(d["quality"]),
+            f"{d['why_text']['zh']} {d['why_text']['en']}" if d["why"] else "",
+            "simulated 模拟" if d["simulated"] else "",
+        )
+        for d in answer["devices"]
+    ]
+    out.print(
+        table(
+            "Devices 设备", ("device 设备", "bus 总线", "name 名称", "place 位置", "quality 质量", "why 原因", ""), rows
+        )
+    )
+    parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
+    out.print(table("Parts 部件", ("part", "state"), parts))
+    for name, fault in answer["faults"].items():
+        out.print(f"fault 故障 {name}: {fault}", style="red", markup=False)
+
+
+def alarms(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Alarms that are not normal, and how far each has come. 当前报警"""
+    answer = ask_gateway(socket, {"do": "alarms"}, as_json)
+    if answer is None:
+        return
+    if not answer["alarms"]:
+        out.print("no alarms 无报警")
+        return
+    out.print(alarm_table(answer["alarms"]))
+
+
+def ack(
+    alarm: Annotated[str, typer.Argument(help="Alarm id. 报警编号")],
+    who: Who = "",
+    why: Why = "",
+    socket: Socket = None,
+) -> None:
+    """Acknowledge an alarm. 确认报警"""
+    command("acknowledge", alarm, who, why, socket)
+
+
+def reset(
+    alarm: Annotated[str, typer.Argument(help="Alarm id. 报警编号")],
+    who: Who = "",
+    why: Why = "",
+    socket: Socket = None,
+) -> None:
+    """Reset a latched alarm whose cause is gone. 复位已锁存的报警"""
+    command("reset", alarm, who, why, socket)
+
+
+def read(
+    device: Annotated[str, typer.Argument(help="Device id. 设备编号")],
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """The latest values of a device, each with its quality and age. 设备的最新数值"""
+    answer = ask_gateway(socket, {"do": "read", "device": device}, as_json)
+    if answer is None:
+        return
+    rows = [
+        (
+            p["id"],
+            p["text"]["zh"],
+            p["text"]["en"],
+            value_text(p),
+            quality(p["quality"]),
+            f"{p['age_s']} s" if p["age_s"] is not None else "-",
+        )
+        for p in answer["points"]
+    ]
+    out.print(table(f"{device}", ("point", "名称", "name", "value", "quality", "age"), rows))
