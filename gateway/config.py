@@ -32,11 +32,11 @@ from gateway.site.schema import (
     GatewayShape,
     JournalShape,
     ReportShape,
-    Shape,
     SiteFrame,
     UplinkShape,
-    WhenShape,
 )
+from gateway.site.shape import Shape
+from gateway.site.shapes_when import WhenShape
 from gateway.site.template import Templates
 from gateway.site.words import validate
 from gateway.site.yaml_lines import Document, dotted, read, unreadable

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.model import Kind, Point, Text
-from gateway.site.schema import AboveShape, BelowShape, BitShape, EqualsShape, OutsideShape, RateShape, StaleShape
+from gateway.site.shapes_when import AboveShape, BelowShape, BitShape, EqualsShape, OutsideShape, RateShape, StaleShape
 from gateway.site.words import nearest
 from gateway.site.yaml_lines import Document, Keys
 from rules import spec

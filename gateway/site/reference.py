@@ -5,37 +5,39 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from gateway.site import schema as site
+from gateway.site import shapes_when as when
 from gateway.site import template
+from gateway.site.shape import FILE, HOST, ID, POINT, WORDS, Shape
 
-_SITE: tuple[type[site.Shape], ...] = (
+_SITE: tuple[type[Shape], ...] = (
     site.SiteShape,
     site.GatewayShape,
     *site.BUS_SHAPES.values(),
     site.DeviceShape,
     site.AlarmShape,
-    site.WhenShape,
-    site.AboveShape,
-    site.BelowShape,
-    site.OutsideShape,
-    site.EqualsShape,
-    site.BitShape,
-    site.RateShape,
-    site.StaleShape,
-    site.KOfNShape,
+    when.WhenShape,
+    when.AboveShape,
+    when.BelowShape,
+    when.OutsideShape,
+    when.EqualsShape,
+    when.BitShape,
+    when.RateShape,
+    when.StaleShape,
+    when.KOfNShape,
     site.UplinkShape,
     site.JournalShape,
     site.ReportShape,
     site.PlaceShape,
     site.TextShape,
 )
-_TEMPLATE: tuple[type[site.Shape], ...] = (
+_TEMPLATE: tuple[type[Shape], ...] = (
     template.TemplateShape,
     template.ModelShape,
     template.GroupShape,
     template.PointShape,
 )
 _SHAPES = {shape.__name__: shape for shape in (*_SITE, *_TEMPLATE)}
-_PATTERNS = {site.ID: "id", site.HOST: "host", site.FILE: "path", site.WORDS: "text", site.POINT: "device/point"}
+_PATTERNS = {ID: "id", HOST: "host", FILE: "path", WORDS: "text", POINT: "device/point"}
 
 _HEAD = """# The site file 站点文件
 
@@ -78,7 +80,7 @@ def reference() -> str:
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
-def _section(shape: type[site.Shape]) -> str:
+def _section(shape: type[Shape]) -> str:
     schema = shape.model_json_schema()
     schema = schema.get("$defs", {}).get(shape.__name__, schema)  # where a shape holds itself
     needed = schema.get("required", [])
@@ -128,5 +130,5 @@ def _limits(item: dict[str, Any]) -> str:
     return f", {low} or more" if low is not None and abs(low) < 1e15 else ""
 
 
-def _anchor(shape: type[site.Shape]) -> str:
+def _anchor(shape: type[Shape]) -> str:
     return shape.__name__.removesuffix("Shape").lower()

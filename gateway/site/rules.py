@@ -13,12 +13,8 @@ from typing import Any, TypeAlias
 
 from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, PointClass, Severity, Text
 from gateway.site.limits import KINDS, LEAVES
-from gateway.site.schema import (
-    AlarmShape,
-    KOfNShape,
-    PlaceShape,
-    WhenShape,
-)
+from gateway.site.schema import AlarmShape, PlaceShape
+from gateway.site.shapes_when import KOfNShape, WhenShape
 from gateway.site.words import nearest
 from gateway.site.yaml_lines import Document, Keys
 from rules import spec

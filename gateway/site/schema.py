@@ -1,66 +1,19 @@
 """The shape of a site file: keys, types, limits and what each key means, in two languages.
 
 From this one declaration come the validation, the JSON Schema for editors and docs/site-file.md. Everything is checked
-strictly: an unknown key is a mistake, "5" is not 5, 1 is not true. What needs more than one value to judge (references,
-ranges, periods) is in `gateway.site_checks`. pydantic is imported by the modules ``gateway/site_*.py`` alone.
+strictly (see `gateway.site.shape`). What needs more than one value to judge (references, ranges, periods) is in
+`gateway.site.rules` and `gateway.site.devices`. pydantic is imported by the modules of ``gateway/site`` alone.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
 from gateway.model import Text
-
-ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-HOST = r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$"
-FILE = r"^[^\x00-\x1f]{1,1000}$"
-WORDS = r"\S"
-POINT = r"^[^/]+/[^/]+$"
-
-PATTERNS: dict[str, Text] = {
-    ID: Text(
-        "须为 1 至 64 个英文字母、数字或 - _ .，以字母或数字开头",
-        "must be 1 to 64 letters, digits or - _ . and begin with a letter or digit",
-    ),
-    HOST: Text("须为主机名或 IP 地址", "must be a host name or an IP address"),
-    FILE: Text("须为文件路径", "must be a path"),
-    WORDS: Text("不能为空", "must not be empty"),
-    POINT: Text("须写成“设备/测点”", "must be written device/point"),
-}
-
-
-def field(zh: str, en: str, default: Any = ..., **limits: Any) -> Any:
-    return Field(default, description=en, json_schema_extra={"zh": zh}, **limits)
-
-
-def _scalar(value: Any) -> Any:
-    """Says it once; a union of types would complain once for each of them."""
-    if value is None or isinstance(value, list | dict):
-        raise PydanticCustomError("scalar_type", "must be a number or text")
-    return value
-
-
-Id: TypeAlias = Annotated[str, Field(pattern=ID)]
-Host: TypeAlias = Annotated[str, Field(pattern=HOST)]
-File: TypeAlias = Annotated[str, Field(pattern=FILE)]
-Words: TypeAlias = Annotated[str, Field(pattern=WORDS, max_length=200)]
-PointId: TypeAlias = Annotated[str, Field(pattern=POINT, max_length=129)]
-Part: TypeAlias = Annotated[str, Field(max_length=64)]
-Delay: TypeAlias = Annotated[float, Field(ge=0, le=86400)]
-Span: TypeAlias = Annotated[float, Field(gt=0, le=86400)]
-Period: TypeAlias = Annotated[float, Field(ge=0.02, le=86400)]
-Number: TypeAlias = Annotated[float, Field(ge=-1e15, le=1e15)]
-Amount: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
-
-
-class Shape(BaseModel):
-    """What all shapes have in common."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-    title: ClassVar[Text] = Text("", "")
+from gateway.site.shape import Delay, File, Host, Id, Part, Period, Shape, Span, Words, field, scalar
+from gateway.site.shapes_when import WhenShape
 
 
 class TextShape(Shape):
@@ -155,7 +108,7 @@ class DeviceShape(Shape):
     template: str = field(
         "模板名（drivers/templates 下的文件名，不带扩展名）", "name of its template in drivers/templates"
     )
-    address: Annotated[int | str, BeforeValidator(_scalar)] = field(
+    address: Annotated[int | str, BeforeValidator(scalar)] = field(
         "地址：Modbus 单元号、仪器地址或终端编号", "Modbus unit, instrument address or the terminal's own id"
     )
     simulated: bool = field("模拟设备：其报警会注明", "simulated: its alarms say so", False)
@@ -163,105 +116,6 @@ class DeviceShape(Shape):
     text: TextShape | None = field("名称；默认取模板的型号名", "its name; default: the template's model", None)
     periods_s: dict[str, Period] = field("各组的采样周期，覆盖模板", "period by group, instead of the template's", {})
     options: dict[str, Any] = field("驱动选项，覆盖模板", "driver options, instead of the template's", {})
-
-
-class AboveShape(Shape):
-    title = Text("高于上限；降到 limit - hysteresis 以下才恢复", "over the limit, until under limit - hysteresis")
-    point: PointId = field("测点", "point")
-    limit: Number = field("限值", "limit")
-    hysteresis: Amount = field("回差", "hysteresis", 0.0)
-
-
-class BelowShape(Shape):
-    title = Text("低于下限；升到 limit + hysteresis 以上才恢复", "under the limit, until over limit + hysteresis")
-    point: PointId = field("测点", "point")
-    limit: Number = field("限值", "limit")
-    hysteresis: Amount = field("回差", "hysteresis", 0.0)
-
-
-class OutsideShape(Shape):
-    title = Text("超出范围；回到范围内 hysteresis 才恢复", "outside low..high, until inside by hysteresis")
-    point: PointId = field("测点", "point")
-    low: Number = field("下限", "lower limit")
-    high: Number = field("上限", "upper limit")
-    hysteresis: Amount = field("回差", "hysteresis", 0.0)
-
-
-class EqualsShape(Shape):
-    title = Text(
-        "等于某状态值（开关量、枚举、整数、文字）", "equals a state (boolean, enumeration, whole number, text)"
-    )
-    point: PointId = field("测点", "point")
-    value: Annotated[bool | int | float | str, BeforeValidator(_scalar)] = field(
-        "值：true/false、标签或数", "true or false, a label, a number"
-    )
-
-
-class BitShape(Shape):
-    title = Text("整数的某一位为 1", "a bit of a whole number is set")
-    point: PointId = field("测点", "point")
-    bit: int = field("位号，0 为最低位", "bit, 0 is the least significant", ge=0, le=31)
-
-
-class RateShape(Shape):
-    title = Text(
-        "变化率超过限值；正数为上升，负数为下降", "changes faster than the limit; positive rising, negative falling"
-    )
-    point: PointId = field("测点", "point")
-    limit: Number = field("每秒变化量", "units a second")
-    window_s: Span = field("时间窗", "window")
-
-
-class StaleShape(Shape):
-    title = Text(
-        "长时间没有有效值；“设备/*”表示整台设备", "no usable value for so long; device/* means the whole device"
-    )
-    point: PointId = field("测点或“设备/*”", "point, or device/*")
-    for_s: Span = field("时长", "how long")
-
-
-class KOfNShape(Shape):
-    title = Text(
-        "within_s 内 n 个条件中至少 k 个成立过；只有一个条件时即为保持",
-        "at least k of the conditions were true within within_s; with one condition it holds it for so long",
-    )
-    k: int = field("个数", "how many", ge=1)
-    of: list[WhenShape] = field("条件", "conditions", min_length=1)
-    within_s: Span = field("时间窗", "window")
-
-    @model_validator(mode="after")
-    def _possible(self) -> KOfNShape:
-        if self.k > len(self.of):
-            raise PydanticCustomError("k_too_large", "k is larger than the number of conditions")
-        return self
-
-
-class WhenShape(Shape):
-    """Exactly one of its keys: a condition, perhaps of other conditions."""
-
-    title = Text("条件：只能写其中一个键", "A condition: exactly one of these keys")
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-    above: AboveShape | None = field("高于", "over a limit", None)
-    below: BelowShape | None = field("低于", "under a limit", None)
-    outside: OutsideShape | None = field("超出范围", "outside a range", None)
-    equals: EqualsShape | None = field("等于", "equals a state", None)
-    bit: BitShape | None = field("位", "a bit is set", None)
-    rate: RateShape | None = field("变化率", "changes fast", None)
-    stale: StaleShape | None = field("无有效值", "silent", None)
-    all_: list[WhenShape] | None = field("全部成立", "all of them", None, alias="all", min_length=1)
-    any_: list[WhenShape] | None = field("任一成立", "any of them", None, alias="any", min_length=1)
-    not_: WhenShape | None = field("不成立", "the opposite", None, alias="not")
-    k_of_n: KOfNShape | None = field("n 中取 k", "k of n", None)
-
-    @model_validator(mode="after")
-    def _one(self) -> WhenShape:
-        if len(self.model_fields_set) != 1 or self.only() is None:
-            raise PydanticCustomError("one_condition", "must hold exactly one condition")
-        return self
-
-    def only(self) -> Any:
-        """The one condition that is given."""
-        return getattr(self, next(iter(self.model_fields_set)))
 
 
 class AlarmShape(Shape):
@@ -309,10 +163,10 @@ class SiteFrame(Shape):
     gateway: Any
     buses: list[Any]
     devices: list[Any]
-    alarms: list[Any] = []
-    uplinks: list[Any] = []
-    journal: Any = {}
-    report: Any = {}
+    alarms: list[Any] = Field([])
+    uplinks: list[Any] = Field([])
+    journal: Any = Field({})
+    report: Any = Field({})
 
 
 class SiteShape(Shape):

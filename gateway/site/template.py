@@ -17,7 +17,8 @@ from pydantic_core import PydanticCustomError
 from drivers.contract import Driver
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
-from gateway.site.schema import Amount, Id, Period, Shape, Span, TextShape, Words, field
+from gateway.site.schema import TextShape
+from gateway.site.shape import Amount, Id, Period, Shape, Span, Words, field
 from gateway.site.words import nearest, validate
 from gateway.site.yaml_lines import Document, Keys, dotted, read
 

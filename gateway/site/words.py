@@ -19,7 +19,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gateway.model import Text
-from gateway.site.schema import PATTERNS
+from gateway.site.shape import PATTERNS
 from gateway.site.yaml_lines import Document, Keys
 
 T = TypeVar("T")
