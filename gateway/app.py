@@ -29,6 +29,7 @@ from gateway.control import Control
 from gateway.errors import ConfigError
 from gateway.field.bus import Bus
 from gateway.field.listener import Listener
+from gateway.judged import judged
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
@@ -41,7 +42,6 @@ from gateway.store.worker import ThreadWorker, Worker
 from gateway.views import Views
 from gateway.wire import pack, payloads
 from rules import spec as rules_spec
-from rules.engine import Engine
 
 log = logging.getLogger("gengfu")
 EX_CONFIG = 78
@@ -111,20 +111,14 @@ class Parts:
     def __init__(self, site: config.Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
         clock = seams.clock
         self.site, self.clock, self.guard, self.run_id = site, clock, Guard(), opened.run
-        self.devices = (health.device(), *site.devices)
-        self.specs = {spec.id: spec for spec in (*health.alarms(), *site.alarms)}
-        groups = {(device.id, index): group for device in self.devices for index, group in enumerate(device.groups)}
+        rules = judged(site)
+        self.devices, self.specs, groups = rules.devices, rules.specs, rules.groups
         self.layouts = {
             (device.id, index): pack.Layout(device.id, index, group.points, _digits(device, index))
             for device in self.devices
             for index, group in enumerate(device.groups)
         }
-        self.engine = Engine(
-            tuple(self.specs.values()),
-            {key: tuple(point.id for point in group.points) for key, group in groups.items()},
-            clock.monotonic(),
-            self.guard.call,
-        )
+        self.engine = rules.engine(clock.monotonic(), self.guard.call)
         self.alarms, self.telemetry = alarms, telemetry
         self.pipeline = Pipeline(
             self.engine,

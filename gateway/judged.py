@@ -1,0 +1,41 @@
+"""What of a site is judged, and by which engine: the one place where a site becomes rules that run.
+
+The daemon (`gateway.app`), the tests of rules (`gengfu test-rules`) and the replay of recordings (`gengfu replay`) all
+take their engine from here, so that what was tested is what runs: the site's alarms with the automatic
+``<device>/silent`` ones and those of the gateway itself.
+
+It opens nothing, reads no clock and keeps nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway import health
+from gateway.config import Site
+from gateway.model import Device, Group
+from rules.condition import Key
+from rules.engine import Engine, Guard, unguarded
+from rules.spec import AlarmSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The devices of a site with the built-in ones, its alarms by id, and its groups by (device, index)."""
+
+    site: Site
+    devices: tuple[Device, ...]
+    specs: dict[str, AlarmSpec]
+    groups: dict[Key, Group]
+
+    def engine(self, now: float, guard: Guard = unguarded) -> Engine:
+        """A new engine over them; to be restored, if there is something, before its first step."""
+        names = {key: tuple(point.id for point in group.points) for key, group in self.groups.items()}
+        return Engine(tuple(self.specs.values()), names, now, guard)
+
+
+def judged(site: Site) -> Judged:
+    devices = (health.device(), *site.devices)
+    specs = {spec.id: spec for spec in (*health.alarms(), *site.alarms)}
+    groups = {(device.id, index): group for device in devices for index, group in enumerate(device.groups)}
+    return Judged(site, devices, specs, groups)
