@@ -74,14 +74,17 @@ def run(path: Path) -> int:
     """``gengfu run``: until SIGTERM or SIGINT. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        site, last_known_good = last_good.load(path)
+        starts = last_good.of_this_boot(path)
+        seams = system()
+        site, last_known_good = last_good.load(path, starts, seams.clock.monotonic())
     except ConfigError as error:
         for mistake in error.mistakes:
             log.error("%s", mistake)
         return EX_CONFIG
     status = 0
     try:
-        asyncio.run(watch(site, system(), last_known_good=last_known_good))
+        starts.begin(seams.clock.monotonic())
+        asyncio.run(watch(site, seams, last_known_good=last_known_good, proved=starts.proved))
     except* GaveUp as group:
         log.critical("%s", "; ".join(str(error) for error in group.exceptions))
         status = EX_SOFTWARE
@@ -249,17 +252,22 @@ class Parts:
         await asyncio.Event().wait()
 
 
-async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = False) -> None:
-    """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often."""
+async def watch(
+    site: config.Site, seams: Seams, *, last_known_good: bool = False, proved: Callable[[], None] = lambda: None
+) -> None:
+    """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often.
+
+    `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash."""
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
     alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
     _tell(site, opened)
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
-    if not last_known_good:
-        last_good.keep(site.source)
     children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
+    children["proof"] = _proof(
+        site, seams.clock, workers[Lane.TELEMETRY], proved, last_known_good=last_known_good
+    )
     stop = asyncio.Event()
     for how in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(how, stop.set)
@@ -268,6 +276,7 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
             tasks = {name: group.create_task(run, name=name) for name, run in children.items()}
             await stop.wait()
             health.notify("STOPPING=1")
+            proved()
             # In the order of the data: nothing new from the field, what is in memory to the disk, and then to the district.
             for name, task in tasks.items():
                 if not name.startswith("uplink "):
@@ -281,6 +290,30 @@ async def watch(site: config.Site, seams: Seams, *, last_known_good: bool = Fals
         await asyncio.gather(alarms.close(), telemetry.close())
         for bus in parts.buses.values():
             bus.close()
+
+
+async def _proof(
+    site: config.Site, clock: Clock, disk: Worker, proved: Callable[[], None], *, last_known_good: bool
+) -> None:
+    """The site becomes the last known good one after a minute; at once where there is none yet. On a journal's thread:
+    a slow disk is not waited for here."""
+
+    def first() -> None:
+        last_good.stage(site.source)
+        if not last_good.is_kept(site.source):
+            last_good.keep(site.source)
+            last_good.stage(site.source)
+
+    def after() -> None:
+        proved()
+        if not last_known_good:
+            last_good.keep(site.source)
+
+    if not last_known_good:
+        disk.submit(first)
+    await clock.sleep_until(clock.monotonic() + last_good.PROVED_S)
+    disk.submit(after)
+    await asyncio.Event().wait()
 
 
 def _tell(site: config.Site, opened: Sequence[Opened]) -> None:

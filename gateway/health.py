@@ -61,7 +61,7 @@ CONCERNS = (
     Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
     Concern(
         "last_known_good",
-        Text("配置有误，使用上次有效配置", "site file refused; running the last known good"),
+        Text("配置有误或反复崩溃，使用上次有效配置", "site file refused or crashing; running the last known good"),
         Severity.HIGH,
     ),
 )

@@ -1,34 +1,88 @@
-"""The last known good site: what a gateway runs when its file is refused at boot (law 8).
+"""The last known good site: what a gateway runs when its file is refused at boot, or when it crashes again and again (law 8).
 
 Guarantees
-* It is kept once a site has been made into a running gateway, not before: the file and the templates beside it, in
-  ``.<file>.last-good/`` beside the file. Relative paths in it still count from the site file's own folder.
-* A cut while it is being kept leaves the new one or the one before.
+* A site is kept once a gateway has run with it for `PROVED_S` (the very first one at once: something is better than
+  nothing): the file and the templates beside it as they were at the start, in ``.<file>.last-good/`` beside the file.
+  Relative paths in it still count from the site file's own folder.
+* A power cut while it is being kept leaves the new one or the one before, whole: all of it is on the disk before it is
+  given its name.
+* After `CRASHES` starts within `CRASH_SPAN_S` that neither ran for `PROVED_S` nor were stopped, the next one takes the last
+  known good, if that is another one. A stop by a person or the service manager is no crash: a restart tries the file anew.
 
 It holds no keys and no journal; a folder that cannot be written means that there is none, and that is logged.
 """
 
 from __future__ import annotations
 
+import filecmp
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
 
 from gateway import config
+from gateway.clock import boot_id
 from gateway.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+PROVED_S = 60.0
+CRASHES = 3
+CRASH_SPAN_S = 120.0
 
-def load(path: Path) -> tuple[config.Site, bool]:
-    """The site, and whether it is the last known good one. Raises ConfigError when there is neither."""
+
+class Starts:
+    """Starts of this boot that have not been proved yet: one line each, ``boot monotonic``, in ``.<file>.starts``."""
+
+    def __init__(self, path: Path, boot: str) -> None:
+        self._path = path.with_name(f".{path.name}.starts")
+        self._boot = boot
+
+    def crashes(self, now: float) -> int:
+        """How many earlier ones ended within the span without a word. Unreadable or of another boot: none."""
+        return sum(1 for at in self._times() if 0 <= now - at <= CRASH_SPAN_S)
+
+    def begin(self, now: float) -> None:
+        """Note this start. The file stays small: a crash loop of years is three lines."""
+        self._write([*self._times()[-CRASHES + 1 :], now])
+
+    def proved(self) -> None:
+        """This one runs, or was stopped: what came before does not count any more."""
+        self._write([])
+
+    def _times(self) -> list[float]:
+        """The monotonic times of this boot's starts."""
+        try:
+            lines = self._path.read_text(encoding="ascii", errors="replace").splitlines()
+        except OSError:
+            return []
+        words = [line.split() for line in lines]
+        numbers = [_number(word[1]) for word in words if len(word) == 2 and word[0] == self._boot]
+        return [number for number in numbers if number is not None]
+
+    def _write(self, times: list[float]) -> None:
+        draft = self._path.with_name(self._path.name + ".new")
+        try:
+            draft.write_text("".join(f"{self._boot} {at:.3f}\n" for at in times), encoding="ascii")
+            draft.replace(self._path)
+        except OSError as error:
+            log.warning("starts cannot be counted: %s", error)
+
+
+def load(path: Path, starts: Starts | None = None, now: float = 0.0) -> tuple[config.Site, bool]:
+    """The site, and whether it is the last known good one. Raises ConfigError when there is neither.
+
+    `now`: monotonic seconds of `starts`."""
+    crashes = starts.crashes(now) if starts else 0
     try:
+        if crashes >= CRASHES and (kept := _kept(path)) and not _same(path, kept):
+            log.error("%d starts within %.0f s ended early; running the last known good site", crashes, CRASH_SPAN_S)
+            log.error("网关在 %.0f 秒内 %d 次异常退出；使用上次有效配置", CRASH_SPAN_S, crashes)
+            return config.load(kept / path.name, root=path.parent), True
         return config.load(path), False
     except ConfigError as refused:
-        # os.access, since Path.exists raises for who may not look into the folder
-        folders = (_folder(path), _folder(path, ".old"))
-        kept = next((folder for folder in folders if os.access(folder / path.name, os.R_OK)), None)
+        kept = _kept(path)
         if kept is None:
             raise
         site = config.load(kept / path.name, root=path.parent)
@@ -38,22 +92,83 @@ def load(path: Path) -> tuple[config.Site, bool]:
         return site, True
 
 
-def keep(path: Path) -> None:
-    """Remember the site file as it is, with the templates beside it."""
-    kept, draft, old = _folder(path), _folder(path, ".new"), _folder(path, ".old")
+def is_kept(path: Path) -> bool:
+    """Whether there is one to fall back on."""
+    return _kept(path) is not None
+
+
+def stage(path: Path) -> None:
+    """Take a copy of the site file and the templates beside it: what runs now, whatever becomes of the file meanwhile."""
+    draft = _folder(path, ".new")
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         shutil.copy(path, draft)
         if (path.parent / "templates").is_dir():
             shutil.copytree(path.parent / "templates", draft / "templates")
+        _sync(draft)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        log.warning("the site file cannot be kept as last known good: %s", error)
+
+
+def keep(path: Path) -> None:
+    """What was staged has proved itself: it is the last known good from now on."""
+    kept, draft, old = _folder(path), _folder(path, ".new"), _folder(path, ".old")
+    if not draft.exists():
+        return  # it could not be staged, which was told then
+    try:
         if kept.exists():
             shutil.rmtree(old, ignore_errors=True)
             kept.replace(old)
         draft.replace(kept)
+        _sync_one(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         log.warning("the site file cannot be kept as last known good: %s", error)
+
+
+def of_this_boot(path: Path) -> Starts:
+    return Starts(path, boot_id())
+
+
+def _kept(path: Path) -> Path | None:
+    # os.access, since Path.exists raises for who may not look into the folder
+    folders = (_folder(path), _folder(path, ".old"))
+    return next((folder for folder in folders if os.access(folder / path.name, os.R_OK)), None)
+
+
+def _same(path: Path, kept: Path) -> bool:
+    """Is the kept one what the file says now? Then nothing is won by it."""
+    try:
+        if not filecmp.cmp(path, kept / path.name, shallow=False):
+            return False
+        there, here = kept / "templates", path.parent / "templates"
+        names = {one.name for folder in (there, here) if folder.is_dir() for one in folder.iterdir()}
+        return not any(filecmp.cmpfiles(there, here, names, shallow=False)[1:])
+    except OSError:
+        return False
+
+
+def _sync(folder: Path) -> None:
+    for one in (*folder.rglob("*"), folder):
+        _sync_one(one)
+
+
+def _sync_one(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _folder(path: Path, suffix: str = "") -> Path:

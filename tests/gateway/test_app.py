@@ -10,10 +10,9 @@ import pytest
 
 from drivers.times import LONGEST_TIMEOUT_S
 from gateway.app import STALLED_S, Parts, Seams, bridge, stalled_s
-from gateway.errors import ConfigError
 from gateway.field.bus import Bus
 from gateway.field.line import Drain, Timing
-from gateway.last_good import keep, load
+from gateway.last_good import load
 from gateway.model import BusKind, BusSpec, Lane
 from gateway.pipeline import clocks
 from gateway.store.journal import Journal
@@ -22,61 +21,6 @@ from tests.clocks import HandClock
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
-
-
-def test_a_good_site_is_kept_as_last_known_good(tmp_path):
-    path = tmp_path / "site.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    site, last_known_good = load(path)
-    assert (site.gateway.id, last_known_good) == ("demo-01", False)
-    keep(path)
-    path.write_text(GOOD.replace("demo-01", "demo 01"), encoding="utf-8")
-    site, last_known_good = load(path)
-    assert (site.gateway.id, last_known_good) == ("demo-01", True)
-    assert Path(site.journal.directory) == tmp_path / "journal"
-
-
-def test_a_bad_site_without_a_good_one_before_is_refused(tmp_path):
-    path = tmp_path / "site.yaml"
-    path.write_text("gateway: {}", encoding="utf-8")
-    with pytest.raises(ConfigError):
-        load(path)
-
-
-def test_a_folder_that_cannot_be_written_stops_no_good_site(tmp_path, monkeypatch):
-    """/etc may be read-only; then there is no last known good, and that is said."""
-    path = tmp_path / "site.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    (tmp_path / ".site.yaml.last-good.new").write_text("in the way")
-    keep(path)
-    assert load(path)[1] is False
-
-
-def test_the_templates_beside_the_site_are_kept_with_it(tmp_path):
-    """A template that somebody broke is a refused site like any other."""
-    path, template = tmp_path / "site.yaml", tmp_path / "templates" / "generic_smoke_loop.yaml"
-    template.parent.mkdir()
-    house = (ROOT / "drivers" / "templates" / template.name).read_text(encoding="utf-8")
-    template.write_text(house.replace("period_s: 0.5", "period_s: 0.25"), encoding="utf-8")
-    path.write_text(GOOD, encoding="utf-8")
-    keep(path)
-    template.write_text("points: [", encoding="utf-8")
-    site, last_known_good = load(path)
-    assert last_known_good
-    assert {group.period_s for group in site.devices[0].groups} == {0.25, 2}
-
-
-def test_a_cut_while_keeping_leaves_the_one_before(tmp_path):
-    """Between the two renames there is only the older one."""
-    path = tmp_path / "site.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    keep(path)
-    (tmp_path / ".site.yaml.last-good").rename(tmp_path / ".site.yaml.last-good.old")
-    path.write_text("gateway: {}", encoding="utf-8")
-    assert load(path)[1] is True
-    path.write_text(GOOD, encoding="utf-8")
-    keep(path)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".site.yaml.last-good", "site.yaml"]
 
 
 def test_within_one_boot_times_stay(tmp_path):
