@@ -145,6 +145,10 @@ class Point:
     """For `Kind.ENUM`: value and label."""
     source: Any = None
     """Where the driver finds it: the driver's own frozen `At` object (see `drivers.contract.Driver.at`)."""
+    role: str = ""
+    """What it means to the rules of the library (`gateway.site.roles`); most points have none."""
+    role_value: int | str = 1
+    """The value at which a role that is a state is true: 0 for a contact the other way round, an enumeration's label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,8 @@ class Device:
     options: Any = None
     """The driver's own frozen options object (see `drivers.contract.Driver.options`)."""
     simulated: bool = False
+    cls: str = ""
+    """What it is to the rules of the library (`gateway.site.roles`), as its template says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +351,15 @@ class BusSpec:
     reply_timeout_s: float = 0.5
     longest_silence_s: float = 0.0
     """Listen: a device that said nothing for this long is NOT_RESPONDING."""
+    rtu: bool = False
+    """TCP: a serial server; the frames are those of a serial line, of which `baud`, `parity` and `stop_bits` tell."""
+    rs485: bool = False
+    """Serial: the kernel's driver turns the transceiver round (RTS), where it can."""
+
+    @property
+    def speaks(self) -> BusKind:
+        """Which frames travel on it; what `drivers.contract.Driver.open` is told."""
+        return BusKind.SERIAL if self.rtu else self.kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ class DeviceReader:
             Text(shape.text.zh, shape.text.en) if shape.text is not None else template.text,
             options,
             shape.simulated,
+            template.cls,
         )
         if not template.proved:
             self.unproved.add(device.id)

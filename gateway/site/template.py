@@ -17,9 +17,10 @@ from pydantic_core import PydanticCustomError
 from drivers.contract import Driver
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
+from gateway.site.roles import CLASSES, ROLES
 from gateway.site.schema import TextShape
 from gateway.site.shape import Amount, Id, Period, Shape, Span, Words, field
-from gateway.site.words import nearest, validate
+from gateway.site.words import nearest, one_of, validate
 from gateway.site.yaml_lines import Document, Keys, dotted, read
 
 
@@ -58,11 +59,18 @@ class PointShape(Shape):
     dead_band: Amount = field("死区", "a change of at most this is not reported at once", 0.0)
     longest_interval_s: Span = field("最长上报间隔", "reported at least this often", 60.0)
     labels: dict[int, Words] = field("枚举的标签（enum 必填）", "labels of an enumeration", {})
+    role: str = field("在规则库中的角色（见 docs/rule-library.md）", "its role in the rule library", "")
+    role_value: bool | Words = field(
+        "角色成立时的值：触点反接时为 false，枚举为标签",
+        "the value at which the role is true: false for a contact the other way round, an enumeration's label",
+        True,
+    )
 
 
 class TemplateShape(Shape):
     title = Text("设备模板", "A device template")
     model: ModelShape = field("型号", "the model")
+    cls: str = field("设备类别（见 docs/rule-library.md）", "class of device in the rule library", "", alias="class")
     driver: str = field("驱动", "its driver")
     source: Words = field("依据的文件和页码", "document and page that it was written from")
     certainty: Literal["A", "B", "C"] = field(
@@ -88,6 +96,7 @@ class Template:
     groups: tuple[tuple[str, GroupShape, tuple[Point, ...]], ...]
     """Name, shape, points without a device; in the order of the file."""
     proved: bool
+    cls: str
     document: Document
 
     def device_groups(self, device: str, periods_s: Mapping[str, float]) -> tuple[Group, ...]:
@@ -150,13 +159,14 @@ def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> T
     if shape is None or made is None or None in ats:
         return None
     _check(shape, document)
+    _check_roles(shape, document)
     points = list(zip(shape.points, ats, strict=True))
     groups = tuple(
         (key, group, tuple(_point(point, at) for point, at in points if point.group == key))
         for key, group in shape.groups.items()
     )
     text = Text(shape.model.text.zh, shape.model.text.en)
-    return Template(name, text, shape.driver, made, options, groups, shape.proved, document)
+    return Template(name, text, shape.driver, made, options, groups, shape.proved, shape.cls, document)
 
 
 def _driver(name: object, document: Document, drivers: Mapping[str, Driver]) -> Driver | None:
@@ -202,6 +212,39 @@ def _check(template: TemplateShape, document: Document) -> None:
             document.complain(("groups", name), Text("组中没有测点", "the group has no points"))
 
 
+def _check_roles(template: TemplateShape, document: Document) -> None:
+    if template.cls and template.cls not in CLASSES:
+        document.complain(("class",), one_of(CLASSES, template.cls))
+    for index, point in enumerate(template.points):
+        _check_role(point, document, ("points", index))
+
+
+def _check_role(point: PointShape, document: Document, keys: Keys) -> None:
+    """A threshold of the library means the same on every device: one kind and one unit a role."""
+    role = ROLES.get(point.role)
+    if point.role and role is None:
+        hint = nearest(point.role, ROLES)
+        text = Text(f"没有角色“{point.role}”{hint.zh}", f"there is no role '{point.role}'{hint.en}")
+        document.complain((*keys, "role"), text)
+    elif role is not None and point.kind not in role.kinds:
+        kinds = ", ".join(role.kinds)
+        text = Text(
+            f"角色“{point.role}”只能用于 {kinds} 测点", f"the role '{point.role}' is for points of kind {kinds}"
+        )
+        document.complain((*keys, "role"), text)
+    elif role is not None and role.unit != point.unit and role.unit:
+        text = Text(
+            f"角色“{point.role}”的单位须为 {role.unit}（用 scale 换算）",
+            f"a point with the role '{point.role}' is in {role.unit} (use 'scale')",
+        )
+        document.complain((*keys, "unit"), text)
+    labels = list(point.labels.values())
+    if point.kind == "enum" and point.role and point.role_value not in labels:
+        document.complain((*keys, "role_value"), one_of(labels, point.role_value))
+    elif isinstance(point.role_value, str) and point.kind != "enum":
+        document.complain((*keys, "role_value"), Text("只有枚举测点用标签", "a label is for an enumeration only"))
+
+
 def _point(shape: PointShape, at: Any) -> Point:
     low, high = shape.range or (None, None)
     return Point(
@@ -217,6 +260,8 @@ def _point(shape: PointShape, at: Any) -> Point:
         shape.longest_interval_s,
         tuple(shape.labels.items()),
         at,
+        shape.role,
+        shape.role_value if isinstance(shape.role_value, str) else int(shape.role_value),
     )
 
 
@@ -235,4 +280,6 @@ def _of(device: str, point: Point) -> Point:
         point.longest_interval_s,
         point.labels,
         point.source,
+        point.role,
+        point.role_value,
     )
