@@ -22,6 +22,7 @@ from typing import TypeVar
 import drivers as drivers_package
 from drivers import DRIVERS
 from drivers.contract import Driver
+from gateway import keys as private_keys
 from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import reference as site_reference
@@ -207,7 +208,7 @@ def _certificates(uplink: UplinkSpec) -> list[tuple[str, Text]]:
             why = unreadable(error)
             found.append((key, Text(f"{path}：{why.zh}", f"{path}: {why.en}")))
             continue
-        if key == "key" and stat.S_IMODE(mode) & 0o077:
+        if key == "key" and private_keys.is_open(path):
             text = Text(
                 f"私钥可被其他用户访问（{stat.S_IMODE(mode):04o}）；请 chmod 600",
                 f"others have access to the private key ({stat.S_IMODE(mode):04o}); chmod 600",

@@ -12,13 +12,13 @@ Guarantees
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway import keys
 from gateway.errors import LinkError
 from gateway.model import UplinkSpec
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 def context(spec: UplinkSpec) -> Context:
     """Verified on both sides or not at all; raises `LinkError` (refused) when a file does not allow it."""
     try:
-        if stat.S_IMODE(os.stat(spec.key).st_mode) & 0o077:
+        if keys.is_open(Path(spec.key)):
             raise LinkError(f"private key {spec.key} can be read by others: chmod 600 it", refused=True)
         made = Context(ssl.PROTOCOL_TLS_CLIENT)
         made.server_name = spec.server_name or spec.host
