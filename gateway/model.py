@@ -10,6 +10,7 @@ Guarantees
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
@@ -36,6 +37,12 @@ class Quality(IntEnum):
     """Outside the instrument's stated range."""
     JUMPING = 2
     """Changes faster than the quantity can."""
+    STUCK = 3
+    """Has not moved by a digit for longer than the quantity can stand still."""
+    DOUBLE_ADDRESS = 4
+    """Two devices answer for this address: the value is of one of them."""
+    COUNT_LOST = 5
+    """A count goes on after counts may have been missed: the device was reset or exchanged, or a reply was lost."""
     NOT_RESPONDING = 32
     """No reply within the time-out."""
     BAD_FRAME = 33
@@ -124,6 +131,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """How a counter begins anew. Its point's value is the total: it never falls while the gateway runs."""
+
+    bits: int | None
+    """Wraps after 2 to this power counts; None: reading clears it."""
+    step: float = 1
+    """One count in the point's unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plausibility:
+    """What the quantity behind a point can do (judged by `gateway.plausible`); None: anything."""
+
+    max_rate: float | None = None
+    """Units a second; faster is JUMPING, and of a counter a loss."""
+    stuck_s: float | None = None
+    """Standing still for longer is STUCK."""
+    counter: Counter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One value of a device."""
 
@@ -149,6 +177,8 @@ class Point:
     """What it means to the rules of the library (`gateway.site.roles`); most points have none."""
     role_value: int | str = 1
     """The value at which a role that is a state is true: 0 for a contact the other way round, an enumeration's label."""
+    plausible: Plausibility | None = None
+    """None: nothing but its range is known of the quantity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +274,12 @@ class Action(StrEnum):
 
     ACKNOWLEDGE = "acknowledge"
     RESET = "reset"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    TAKE_OUT = "take_out"
+    """Out of service, for repair."""
+    RETURN = "return"
+    """To service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +291,9 @@ class Command:
     who: str
     at: float
     why: str = ""
+    for_s: float | None = None
+    """How long: shelving, out of service."""
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +305,26 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a rule looked at when it moved; bounded (`rules.evidence`)."""
+
+    samples: tuple[Sample, ...]
+    """Of the points that the condition looks at, the one that decided first, then those that speak for an alarm."""
+    left_out: int
+    """Points beyond the bound."""
+    trend: tuple[Sample, ...]
+    """What the first of `samples` was before, oldest first."""
+    rule: str
+    """Id and version in the library of rules; empty for a site's own."""
+    crc: int
+    """CRC-32 of the condition with its thresholds: the same number is the same rule."""
+    when: Mapping[str, Any]
+    """The condition with its thresholds, in the words of the site file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
-    """An alarm changed its state. Made only on change."""
+    """An alarm changed its state; or, while it is aside, its condition came or went (`before` = `after`). Only on change."""
 
     alarm: str
     before: State
@@ -275,7 +332,10 @@ class Transition:
     at: float
     cause: Sample | Deadline | Command
     since: float
-    """Monotonic time at which the alarm last became active (entered `UNACKNOWLEDGED`)."""
+    """Monotonic time at which the condition last became present; where it was not, at which the alarm left NORMAL."""
+    present: bool = False
+    """The condition is present (after its delays): what an alarm that is aside hides."""
+    evidence: Evidence | None = None
 
 
 class Lane(StrEnum):

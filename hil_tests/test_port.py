@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.field.port import open_serial, take_all
+from gateway.field.port import open_serial
 from gateway.model import BusKind, BusSpec
 from hil_tests.setting import Mode
 
@@ -94,7 +94,7 @@ def sent_to_peer(setting, parity):
         termios.tcdrain(ours.fd)
         got = b""
         while select.select([peer.fd], [], [], 0.5)[0]:
-            got += take_all(peer.fd, 4096)
+            got += peer.read()
     finally:
         ours.close()
         peer.close()

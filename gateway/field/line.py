@@ -38,7 +38,7 @@ class Timing:
         """T3.5 counts characters of 11 bits as the standard does (Modbus over serial line V1.02, 2.5.1.1), also on 8N1
         lines: slaves built on FreeMODBUS, the most common stack, wait for that long before they take a frame as ended."""
         quiet_s = max(spec.reply_timeout_s, _SHORTEST_QUIET_S)
-        if spec.kind is not BusKind.SERIAL:
+        if spec.speaks is not BusKind.SERIAL:
             return cls(0.0, 0.0, quiet_s)
         bits = 9 + (spec.parity != "N") + spec.stop_bits
         silence_s = _FAST_SILENCE_S if spec.baud > _FAST_BAUD else 3.5 * _CHARACTER_BITS / spec.baud

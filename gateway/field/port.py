@@ -22,9 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import serial
+import serial.rs485
 
 from gateway.clock import Clock
 from gateway.errors import BusError
+from gateway.field.aside import aside
 from gateway.model import BusKind, BusSpec, Quality
 
 CONNECT_TIMEOUT_S = 3.0
@@ -36,12 +38,40 @@ _PATIENCE_S = 0.3
 """How long a poll waits for a port that is being opened, before its devices are LINE_DOWN for this period."""
 
 
+PAGE_BYTES = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An open port: a non-blocking descriptor, and how to close it."""
+    """An open port: a non-blocking descriptor, and how to close it. What `gateway.field.wire.Ends` asks for."""
 
     fd: int
     close: Callable[[], None]
+    modes: tuple[str, ...] = ()
+    """What the port can do beyond the ordinary and was set to: ``low_latency``, ``rs485``."""
+
+    def read(self) -> bytes:
+        """What is there, at most `PAGE_BYTES`; raises OSError on a hang-up (end of file is one)."""
+        try:
+            data = os.read(self.fd, PAGE_BYTES)
+        except BlockingIOError:
+            return b""
+        if not data:
+            raise OSError("hang-up")
+        return data
+
+    def write(self, data: bytes) -> int:
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+
+    def listen(self, callback: Callable[[], None] | None) -> None:
+        loop = asyncio.get_running_loop()
+        if callback is None:
+            loop.remove_reader(self.fd)
+        else:
+            loop.add_reader(self.fd, callback)
 
 
 class Opener:
@@ -96,7 +126,7 @@ class Opener:
 async def open_port(spec: BusSpec) -> Port:
     """Raises one of `UNUSABLE`, within `CONNECT_TIMEOUT_S` for TCP."""
     if spec.kind is BusKind.SERIAL:
-        return await asyncio.to_thread(open_serial, spec)
+        return await aside(f"open {spec.id}", lambda: open_serial(spec), UNUSABLE, lambda port: port.close())
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         return await _connect(spec)
 
@@ -112,6 +142,7 @@ def open_serial(spec: BusSpec) -> Port:
         inter_byte_timeout=0,  # pyserial's way to say VMIN = 1, VTIME = 0
     )
     fd = line.fileno()
+    modes = _modes(line, spec)
 
     def close() -> None:
         with suppress(termios.error):  # the adapter is gone
@@ -125,12 +156,28 @@ def open_serial(spec: BusSpec) -> Port:
     except termios.error:
         close()
         raise
-    return Port(fd, close)
+    return Port(fd, close, modes)
+
+
+def _modes(line: serial.Serial, spec: BusSpec) -> tuple[str, ...]:
+    """What this port can do beyond the ordinary. One that cannot is used as it is: a pty, an adapter that turns itself round."""
+    modes = []
+    with suppress(*UNUSABLE):  # pyserial: ValueError for what the driver refuses
+        line.set_low_latency_mode(True)  # FTDI hands over after 16 ms as delivered; with ASYNC_LOW_LATENCY after 1 ms
+        modes.append("low_latency")
+    if spec.rs485:
+        with suppress(*UNUSABLE):
+            line.rs485_mode = serial.rs485.RS485Settings()
+            modes.append("rs485")
+    return tuple(modes)
 
 
 async def _connect(spec: BusSpec) -> Port:
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(spec.host, spec.tcp_port, type=socket.SOCK_STREAM)
+    infos = await aside(
+        f"look up {spec.id}",
+        lambda: socket.getaddrinfo(spec.host, spec.tcp_port, type=socket.SOCK_STREAM),
+        UNUSABLE,
+    )
     for family, kind, protocol, _, address in infos[:-1]:
         try:
             return await _connect_to(family, kind, protocol, address)
@@ -154,17 +201,3 @@ async def _connect_to(family: int, kind: int, protocol: int, address: object) ->
         connection.close()
         raise
     return Port(connection.fileno(), connection.close)
-
-
-def take_all(fd: int, limit_bytes: int) -> bytes:
-    """Everything that can be read now, up to `limit_bytes`. Raises OSError on a hang-up (end of file is one)."""
-    taken = b""
-    while len(taken) < limit_bytes:
-        try:
-            data = os.read(fd, 4096)
-        except BlockingIOError:
-            break
-        if not data:
-            raise OSError("hang-up")
-        taken += data
-    return taken
