@@ -20,6 +20,7 @@ import pwd
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ CONNECTIONS = 16
 Answer = dict[str, Any]
 View = Callable[[Mapping[str, Any]], Answer]
 """Answers one kind of question; raises `Refused`."""
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who is at the other end of a connection, for as long as it lives."""
+
+    peer: str
+    gone: Callable[[], bool]
+    leaving: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the connection ends, however it ends."""
+
+
+Talk = Callable[[Mapping[str, Any], Caller], Awaitable[Answer]]
+"""Answers a request that takes time; raises `Refused`."""
 
 
 class Refused(Exception):
@@ -54,6 +69,7 @@ class Control:
         clock: Clock,
         guard: Guard,
         written: Callable[[], Awaitable[None]] | None = None,
+        talks: Mapping[str, Talk] | None = None,
     ) -> None:
         """`written` is awaited before a command is answered."""
         self._path = path
@@ -62,6 +78,7 @@ class Control:
         self._clock = clock
         self._guard = guard
         self._written = written
+        self._talks = talks or {}
         self._open = 0
 
     async def run(self) -> None:
@@ -69,11 +86,15 @@ class Control:
         if self._path.exists() and not self._path.is_socket():
             raise FileExistsError(f"{self._path} is no socket: it is not removed")
         self._path.unlink(missing_ok=True)
-        mask = os.umask(0o117)
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            server = await asyncio.start_unix_server(self._serve, str(self._path), limit=LINE_BYTES)
-        finally:
-            os.umask(mask)
+            channel.bind(str(self._path))
+            # Not by umask(2): that is the whole process's, and the journal's threads make files meanwhile.
+            self._path.chmod(0o660)
+            server = await asyncio.start_unix_server(self._serve, sock=channel, limit=LINE_BYTES)
+        except BaseException:
+            channel.close()
+            raise
         async with server:
             await server.serve_forever()
 
@@ -82,9 +103,10 @@ class Control:
             writer.close()
             return
         self._open += 1
+        caller = Caller(_peer(writer), reader.at_eof)
         try:
             while line := await asyncio.wait_for(reader.readline(), IDLE_S):
-                answer = self.answer(line, _peer(writer))
+                answer = await self._talk(line, caller) or self.answer(line, caller.peer)
                 if self._written and "who" in answer:
                     await self._written()
                 writer.write(encoded(answer))
@@ -94,6 +116,26 @@ class Control:
         finally:
             self._open -= 1
             writer.close()
+            for leave in caller.leaving:
+                leave()
+
+    async def _talk(self, line: bytes, caller: Caller) -> Answer | None:
+        """The answer to a request of a tool, which may take time; None: it is another one."""
+        try:
+            request: Any = json.loads(line) if self._talks else None
+        except (ValueError, RecursionError):
+            return None
+        talk = self._talks.get(str(request.get("do"))) if isinstance(request, dict) else None
+        if talk is None:
+            return None
+
+        async def told() -> Answer:
+            try:
+                return {"ok": True, **await talk(request, caller)}
+            except Refused as error:
+                return _no(error.text)
+
+        return await self._guard.wait("control", told()) or _no(Text("内部错误，已记录", "internal error, logged"))
 
     def answer(self, line: bytes, peer: str) -> Answer:
         """The answer to one request line; never raises for what the line holds."""

@@ -12,6 +12,7 @@ from gateway.clock import SystemClock
 from gateway.control import LINE_BYTES, Control, Refused, ask
 from gateway.model import Action, Text
 from gateway.restart import Guard
+from tests.waiting import until
 
 
 def control(path="/nowhere", commands=None, refusal=None, views=None):
@@ -46,6 +47,17 @@ async def test_the_socket_is_closed_to_others(served):
     """Owner and group only."""
     path, _ = served
     assert os.stat(path).st_mode & 0o007 == 0
+
+
+async def test_the_sockets_mode_is_not_made_by_the_umask(tmp_path, monkeypatch):
+    """The umask is the whole process's: a folder that a journal's thread made meanwhile could not be entered."""
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+    path = tmp_path / "control.sock"
+    task = asyncio.create_task(control(path).run())
+    await until(path.exists)
+    assert os.stat(path).st_mode & 0o777 == 0o660
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_command_records_the_person_and_the_user_behind_the_socket(served):
