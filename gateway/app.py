@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from drivers import DRIVERS
-from drivers.times import LONGEST_TIMEOUT_S
 from gateway import __version__ as VERSION
 from gateway import config, health, last_good
 from gateway.clock import Clock, SystemClock
@@ -30,10 +29,12 @@ from gateway.errors import ConfigError
 from gateway.field.bus import Bus
 from gateway.field.listener import Listener
 from gateway.judged import judged
+from gateway.lending import Lending
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
 from gateway.pipeline import CLOCKS, STATE, Pipeline
+from gateway.plausible import Plausible
 from gateway.poller import Poller
 from gateway.report import Reporter
 from gateway.restart import GaveUp, Guard
@@ -46,7 +47,8 @@ from rules import spec as rules_spec
 log = logging.getLogger("gengfu")
 EX_CONFIG = 78
 EX_SOFTWARE = 70
-STALLED_S = 15.0
+STALLED_S = 6.0
+"""With `WatchdogSec` of the unit, a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
 DISK_STALLED_S = 30.0
 """A card can keep a commit waiting for many seconds; alarms do not wait for it (law 5)."""
 RECEIPT_S = 30.0
@@ -123,6 +125,7 @@ class Parts:
         }
         self.engine = rules.engine(clock.monotonic(), self.guard.call)
         self.alarms, self.telemetry = alarms, telemetry
+        self.plausible = Plausible(groups)
         self.pipeline = Pipeline(
             self.engine,
             self.specs,
@@ -134,6 +137,7 @@ class Parts:
             self.guard,
             simulated=_simulated(self.specs, site.devices),
             commit_s=site.journal.telemetry_commit_s,
+            plausible=self.plausible,
         )
         used = [spec for spec in site.buses if self._on(spec.id)]
         self.buses = {spec.id: seams.bus(spec, clock) for spec in used if spec.kind is not BusKind.LISTEN}
@@ -152,7 +156,7 @@ class Parts:
         for device in devices:
             opened = DRIVERS[device.driver].open
             assert opened is not None  # config lets only drivers that ask onto such a bus
-            polls[device.id] = opened(device, spec.kind)
+            polls[device.id] = opened(device, spec.speaks)
         return Poller(self.buses[spec.id], devices, polls, self.clock, self.pipeline.take, self.guard)
 
     def _listener(self, spec: BusSpec) -> Listener:
@@ -209,10 +213,14 @@ class Parts:
             "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,
+            "points_doubtful": self.plausible.doubtful,
         }
         beats = {lane: health.Beat(self.clock, worker.submit) for lane, worker in workers.items()}
         progress: dict[str, tuple[Callable[[], float], float]] = {
-            **{f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec)) for name in self.pollers},
+            **{
+                f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec, self._on(name)))
+                for name in self.pollers
+            },
             **{f"bus {name}": (partial(getattr, one, "progress"), STALLED_S) for name, one in self.listeners.items()},
             **{f"journal {lane.value}": (beat.moved, DISK_STALLED_S) for lane, beat in beats.items()},
             "rules": (lambda: self.pipeline.moved, STALLED_S),
@@ -228,8 +236,13 @@ class Parts:
             **{f"bus {name}": listener.status for name, listener in self.listeners.items()},
             **{f"journal {lane.lane.value}": _counters(lane) for lane in (self.alarms, self.telemetry)},
             **{f"uplink {name}": partial(self._uplink_status, name) for name in self.uplinks},
+            "points": self.plausible.status,
         }
         return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts)
+
+    def lending(self) -> Lending:
+        specs = {name: bus.spec for name, bus in self.buses.items()}
+        return Lending(self.site, specs, self.pollers, self.pipeline, self.clock)
 
     def _uplink_status(self, name: str) -> dict[str, object]:
         unsettled = sum(lane.counters().last - lane.position(name) for lane in (self.alarms, self.telemetry))
@@ -265,9 +278,7 @@ async def watch(
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
     children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
-    children["proof"] = _proof(
-        site, seams.clock, workers[Lane.TELEMETRY], proved, last_known_good=last_known_good
-    )
+    children["proof"] = _proof(site, seams.clock, workers[Lane.TELEMETRY], proved, last_known_good=last_known_good)
     stop = asyncio.Event()
     for how in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(how, stop.set)
@@ -336,6 +347,7 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
         parts.clock,
         parts.guard,
         parts.pipeline.written,
+        parts.lending().table(),
     )
     vital = {
         **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},
@@ -353,10 +365,11 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
     }
 
 
-def stalled_s(spec: BusSpec) -> float:
-    """The longest pause of a bus that is alive: a device's own time-out, then a line that is drained until it is taken
-    for a babbler (`gateway.field.line`). A watchdog that is quicker would start a slow line again and again."""
-    return max(STALLED_S, LONGEST_TIMEOUT_S + 5 * spec.reply_timeout_s)
+def stalled_s(spec: BusSpec, devices: Sequence[Device]) -> float:
+    """The longest pause of a bus that is alive: its slowest device's own time-out, then a line that is drained until it is
+    taken for a babbler (`gateway.field.line`). A watchdog that is quicker would start a slow line again and again."""
+    timeouts = [getattr(device.options, "timeout_s", None) or spec.reply_timeout_s for device in devices]
+    return max(STALLED_S, max(timeouts, default=0.0) + 5 * spec.reply_timeout_s + 1.0)
 
 
 def _journal(lane: Lane, site: config.Site, seams: Seams, worker: Worker) -> Journal:

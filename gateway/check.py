@@ -222,12 +222,12 @@ def _lost_s(bus: BusSpec, site: Site, drivers: Mapping[str, Driver]) -> float:
         return 0.0
     own = [_first(device, bus, drivers[device.driver]).timeout_s for device in site.devices if device.bus == bus.id]
     longest_s = max((bus.reply_timeout_s if one is None else one for one in own), default=bus.reply_timeout_s)
-    return longest_s + (max(bus.reply_timeout_s, SHORTEST_DRAIN_S) if bus.kind is BusKind.SERIAL else 0.0)
+    return longest_s + (max(bus.reply_timeout_s, SHORTEST_DRAIN_S) if bus.speaks is BusKind.SERIAL else 0.0)
 
 
 def _first(device: Device, bus: BusSpec, driver: Driver, group: int = 0) -> Exchange:
     assert driver.open is not None  # config lets only drivers that ask onto such a bus
-    return next(driver.open(device, bus.kind)(group))
+    return next(driver.open(device, bus.speaks)(group))
 
 
 def _polls_s(device: Device, bus: BusSpec, driver: Driver) -> tuple[float, ...]:
@@ -235,7 +235,7 @@ def _polls_s(device: Device, bus: BusSpec, driver: Driver) -> tuple[float, ...]:
     if driver.open is None:
         return tuple(0.0 for _ in device.groups)
     if driver.exchanges is not None:
-        sizes = driver.exchanges(device, bus.kind)
+        sizes = driver.exchanges(device, bus.speaks)
     else:
         firsts = [_first(device, bus, driver, index) for index in range(len(device.groups))]
         sizes = [[(len(first.request), _reply_bytes(first.framing))] for first in firsts]
@@ -244,11 +244,12 @@ def _polls_s(device: Device, bus: BusSpec, driver: Driver) -> tuple[float, ...]:
 
 
 def _exchange_s(bus: BusSpec, request_bytes: int, reply_bytes: int) -> float:
-    if bus.kind is not BusKind.SERIAL:
-        return NETWORK_S + TURNAROUND_S
+    network_s = NETWORK_S if bus.kind is BusKind.TCP else 0.0
+    if bus.speaks is not BusKind.SERIAL:
+        return network_s + TURNAROUND_S
     character_s = (9 + bus.stop_bits + (bus.parity != "N")) / bus.baud
     silence_s = max(3.5 * character_s, 0.00175)
-    return (request_bytes + reply_bytes) * character_s + 2 * silence_s + TURNAROUND_S
+    return (request_bytes + reply_bytes) * character_s + 2 * silence_s + TURNAROUND_S + network_s
 
 
 def _reply_bytes(framing: Framing) -> int:

@@ -60,7 +60,7 @@ class World:
         for device in site.devices:
             begin = DRIVERS[device.driver].open
             assert begin is not None, f"{device.driver} does not ask"
-            self._polls[device.id] = begin(device, self.spec.kind)
+            self._polls[device.id] = begin(device, self.spec.speaks)
 
     def now(self) -> float:
         return self._clock.monotonic()

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from drivers.contract import Exchange, Reply
 from gateway.clock import Clock
@@ -25,9 +25,9 @@ from gateway.field.port import Opener
 from gateway.field.seams import Counters, Tells
 from gateway.field.timer import PreciseTimer
 from gateway.field.wire import Wire, never_silent
-from gateway.model import BusKind, BusSpec, Quality, Scan
+from gateway.model import BusKind, BusSpec, Quality
 
-Poll = Generator[Exchange, Reply, Scan]
+T = TypeVar("T")
 
 MOST_EXCHANGES = 256
 """A poll that asks more often than this never ends: a bug of its driver."""
@@ -41,9 +41,10 @@ class Bus:
         self._opener = Opener(spec, clock)
         self._wire = Wire(spec, clock, Tells(self._answered, self._failed, self._opener.lost, _Handover(self)))
         self._precise: PreciseTimer | None = None
+        self._modes: tuple[str, ...] = ()
         self._busy = False
-        self._poll: Poll | None = None
-        self._done: asyncio.Future[Scan] | None = None
+        self._poll: Generator[Exchange, Reply, Any] | None = None
+        self._done: asyncio.Future[Any] | None = None
         self._longest_s: float | None = None
         self._exchanges = 0
 
@@ -56,8 +57,8 @@ class Bus:
         """When the last request went out: a poll of many exchanges is alive as long as it asks."""
         return self._wire.asked_at
 
-    async def perform(self, poll: Poll, longest_s: float | None = None) -> Scan:
-        """Drive `poll` to its scan; `longest_s` shortens its reply time-outs. Raises BusError, or the driver's bug."""
+    async def perform(self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None) -> T:
+        """Drive `poll` to what it returns, a scan for the poller; `longest_s` shortens its reply time-outs. Raises BusError, or the driver's bug."""
         if self._busy:
             raise RuntimeError(f"two polls at a time on {self.spec.id}")
         self._busy = True
@@ -67,7 +68,7 @@ class Bus:
             if self._wire.babbling:
                 raise never_silent()
             self._poll, self._longest_s, self._exchanges = poll, longest_s, 0
-            done: asyncio.Future[Scan] = asyncio.get_running_loop().create_future()
+            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             self._done = done
             self._resume(next, poll)
             return await done
@@ -87,6 +88,7 @@ class Bus:
             "state": wire.state.value,
             "why": why,
             **asdict(wire.counters),
+            "modes": list(self._modes),
             "stale_frames": wire.stale_frames,
         }
 
@@ -100,7 +102,9 @@ class Bus:
     async def _open(self) -> None:
         if self.spec.kind is BusKind.SERIAL and self._precise is None:
             self._precise = PreciseTimer(self._wire.on_precise)
-        self._wire.open(await self._opener.get(), self._precise)
+        port = await self._opener.get()
+        self._modes = port.modes
+        self._wire.open(port, self._precise)
 
     def _resume(self, step: Callable[[Any], Exchange], what: object) -> None:
         """Let the driver go on, and begin what it asks next."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from drivers.contract import Driver
-from gateway.model import BusKind, BusSpec, Device, Text
+from gateway.model import BusKind, BusSpec, Device, Group, Text
+from gateway.site.plausible import check_point_of, check_stuck
 from gateway.site.rules import place
-from gateway.site.schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape
+from gateway.site.schema import BUS_SHAPES, BusShape, DeviceShape, ListenBusShape, SerialBusShape, TcpBusShape
 from gateway.site.template import Template, Templates
 from gateway.site.words import nearest, one_of, unknown_key, validate
 from gateway.site.yaml_lines import Document, Keys
@@ -71,6 +72,9 @@ def read_buses(document: Document, root: Path) -> dict[str, BusSpec]:
         shape = validate(BUS_SHAPES[str(kind)], item, document, keys)
         if shape is None:
             continue
+        for key in _without_a_line(shape):
+            text = Text("只用于 framing: rtu 的总线", "is for a bus with framing: rtu")
+            document.complain((*keys, key), text)
         bus = _bus(shape, root)
         buses.setdefault(bus.id, bus)
         for resource in _resources(bus):
@@ -91,6 +95,7 @@ def _bus(shape: BusShape, root: Path) -> BusSpec:
             stop_bits=shape.stop_bits,
             echo=shape.echo,
             reply_timeout_s=shape.reply_timeout_s,
+            rs485=shape.rs485,
         )
     if isinstance(shape, ListenBusShape):
         return BusSpec(
@@ -101,14 +106,34 @@ def _bus(shape: BusShape, root: Path) -> BusSpec:
             longest_silence_s=shape.longest_silence_s,
         )
     return BusSpec(
-        shape.id, BusKind.TCP, host=shape.host, tcp_port=shape.tcp_port, reply_timeout_s=shape.reply_timeout_s
+        shape.id,
+        BusKind.TCP,
+        host=shape.host,
+        tcp_port=shape.tcp_port,
+        baud=shape.baud,
+        parity=shape.parity,
+        stop_bits=shape.stop_bits,
+        reply_timeout_s=shape.reply_timeout_s,
+        rtu=shape.framing == "rtu",
     )
 
 
+_OF_A_LINE = ("baud", "parity", "stop_bits")
+
+
+def _without_a_line(shape: BusShape) -> list[str]:
+    """Settings of a serial line on a bus that has none."""
+    plain = isinstance(shape, TcpBusShape) and shape.framing == "tcp"
+    return [key for key in _OF_A_LINE if plain and key in shape.model_fields_set]
+
+
 def _resources(bus: BusSpec) -> list[tuple[str, str | int]]:
-    """What only one bus can have: a serial port, a port to listen on (0 is a free one each time)."""
+    """What only one bus can have: a serial port, the line behind a serial server, a port to listen on (0 is a free one
+    each time)."""
     if bus.kind is BusKind.SERIAL:
         return [("port", bus.port)]
+    if bus.rtu:
+        return [("line", f"{bus.host.casefold()}:{bus.tcp_port}")]
     return [("listen", bus.tcp_port)] if bus.kind is BusKind.LISTEN and bus.tcp_port else []
 
 
@@ -130,6 +155,8 @@ class DeviceReader:
         self.devices: dict[str, Device] = {}
         self.unclear: set[str] = set()
         self.unproved: set[str] = set()
+        self.given: dict[str, tuple[Keys, DeviceShape]] = {}
+        """Where each of `devices` stands in the file, and what the file says of it."""
 
     def read(self) -> None:
         unique(self._document, "devices")
@@ -160,14 +187,16 @@ class DeviceReader:
             options = validate(
                 driver.options, {**template.options_given, **shape.options}, self._document, (*keys, "options")
             )
-        if not (fits and periods) or options is None:
+        groups = template.device_groups(shape.id, shape.periods_s, shape.points)
+        points = self._points(shape, groups, bus, (*keys, "points"))
+        if not (fits and periods and points) or options is None:
             return None
         device = Device(
             shape.id,
             shape.bus,
             template.driver,
             shape.address,
-            template.device_groups(shape.id, shape.periods_s),
+            groups,
             place(shape.place),
             Text(shape.text.zh, shape.text.en) if shape.text is not None else template.text,
             options,
@@ -176,6 +205,7 @@ class DeviceReader:
         )
         if not template.proved:
             self.unproved.add(device.id)
+        self.given.setdefault(device.id, (keys, shape))
         return device if self._driver_agrees(device, driver, template, bool(shape.options), keys) else None
 
     def _bus(self, name: object, keys: Keys) -> BusSpec | None:
@@ -204,7 +234,7 @@ class DeviceReader:
             self._document.complain((*keys, "address"), text)
 
     def _fits(self, bus: BusSpec, driver: Driver, template: Template, keys: Keys) -> bool:
-        if bus.kind in driver.buses:
+        if bus.speaks in driver.buses:
             return True
         kinds = ", ".join(sorted(driver.buses))
         text = Text(
@@ -230,6 +260,24 @@ class DeviceReader:
         for name in unknown:
             self._document.complain((*keys, name), unknown_key(name, groups))
         return not unknown
+
+    def _points(self, shape: DeviceShape, groups: tuple[Group, ...], bus: BusSpec, keys: Keys) -> bool:
+        """What the site, or else the template, says of the quantities: of numbers, over more than one sample."""
+        before = len(self._document.mistakes)
+        known = {point.name: point for group in groups for point in group.points}
+        for name, own in shape.points.items():
+            if name not in known:
+                self._document.complain((*keys, name), unknown_key(name, known))
+            else:
+                check_point_of(known[name], own, self._document, (*keys, name))
+        for group in groups:
+            gap_s = bus.longest_silence_s / 2 if bus.kind is BusKind.LISTEN else group.period_s
+            for point in group.points:
+                given = shape.points.get(point.name)
+                is_own = given is not None and "stuck_s" in given.model_fields_set
+                where = (*keys, point.name, "stuck_s") if is_own else (*keys[:-1], "template")
+                check_stuck(point, gap_s, self._document, where)
+        return len(self._document.mistakes) == before
 
     def _driver_agrees(self, device: Device, driver: Driver, template: Template, own_options: bool, keys: Keys) -> bool:
         """What only the driver can see. A template's points are held against its options once, not for each device."""

@@ -148,7 +148,7 @@ def rounds_s(field: Field) -> dict[str, float]:
     rounds = dict.fromkeys(field.buses, 0.0)
     for device in field.devices.values():
         bus = field.buses[device.bus]
-        if bus.kind is BusKind.SERIAL:
+        if bus.speaks is BusKind.SERIAL:
             characters = sum(20 + 4 * len(group.points) for group in device.groups)
             rounds[bus.id] += characters * 11 / bus.baud + TURNAROUND_S * len(device.groups)
     return rounds

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from gateway.model import Text
-from gateway.site.shape import Delay, File, Host, Id, Part, Period, Shape, Span, Words, field, scalar
+from gateway.site.plausible import QuantityShape
+from gateway.site.shape import Delay, File, Host, Id, Number, Part, Period, Shape, Span, Words, field, scalar
 from gateway.site.shapes_when import WhenShape
 
 
@@ -59,15 +60,23 @@ class ReportShape(Shape):
     )
 
 
+Baud: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
+
+
 class SerialBusShape(Shape):
     title = Text("总线：串口线路（RS-485）", "A bus of kind serial (an RS-485 line)")
     id: Id = field("线路编号", "identity of the line")
     kind: Literal["serial"] = field("类型", "kind")
     port: File = field("串口设备路径", "path of the port")
-    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = field("波特率", "speed", 9600)
+    baud: Baud = field("波特率", "speed", 9600)
     parity: Literal["N", "E", "O"] = field("校验：无、偶、奇", "parity: none, even, odd", "N")
     stop_bits: Literal[1, 2] = field("停止位", "stop bits", 1)
     echo: bool = field("转换器会回显本机发送的内容", "the adapter returns our own requests", False)
+    rs485: bool = field(
+        "由内核驱动控制收发方向（RTS）；端口不支持时不起作用",
+        "the kernel's driver turns the transceiver round (RTS); without effect where the port cannot",
+        False,
+    )
     reply_timeout_s: float = field("等待应答的最长时间", "longest wait for a reply", 0.5, ge=0.02, le=10)
 
 
@@ -78,6 +87,14 @@ class TcpBusShape(Shape):
     host: Host = field("主机名或地址", "host name or address")
     tcp_port: int = field("TCP 端口", "TCP port", 502, ge=1, le=65535)
     reply_timeout_s: float = field("等待应答的最长时间", "longest wait for a reply", 0.5, ge=0.02, le=10)
+    framing: Literal["tcp", "rtu"] = field(
+        "报文格式：tcp 为 Modbus TCP；rtu 为串口服务器透传（Modbus RTU 或其他串口协议）",
+        "frames: tcp is Modbus TCP; rtu is a serial server that passes a serial line's bytes through",
+        "tcp",
+    )
+    baud: Baud = field("串口服务器的波特率（仅 rtu）", "speed of the serial server's line (only with rtu)", 9600)
+    parity: Literal["N", "E", "O"] = field("其校验（仅 rtu）", "its parity (only with rtu)", "N")
+    stop_bits: Literal[1, 2] = field("其停止位（仅 rtu）", "its stop bits (only with rtu)", 1)
 
 
 class ListenBusShape(Shape):
@@ -116,6 +133,15 @@ class DeviceShape(Shape):
     text: TextShape | None = field("名称；默认取模板的型号名", "its name; default: the template's model", None)
     periods_s: dict[str, Period] = field("各组的采样周期，覆盖模板", "period by group, instead of the template's", {})
     options: dict[str, Any] = field("驱动选项，覆盖模板", "driver options, instead of the template's", {})
+    rules: dict[str, Number] = field(
+        "规则库参数，仅用于本设备", "parameters of the rule library, for this device alone", {}
+    )
+    without: dict[str, Words] = field(
+        "不使用的规则：“规则族/规则: 原因”", "rules of the library that it goes without: 'family/rule: why'", {}
+    )
+    points: dict[str, QuantityShape] = field(
+        "各测点的物理限制，覆盖模板", "by point, what its quantity can do, instead of the template's", {}
+    )
 
 
 class AlarmShape(Shape):
@@ -164,6 +190,7 @@ class SiteFrame(Shape):
     buses: list[Any]
     devices: list[Any]
     alarms: list[Any] = Field([])
+    library: Any = Field({})
     uplinks: list[Any] = Field([])
     journal: Any = Field({})
     report: Any = Field({})
@@ -174,6 +201,11 @@ class SiteShape(Shape):
     gateway: GatewayShape = field("网关", "the gateway")
     buses: list[Annotated[BusShape, Field(discriminator="kind")]] = field("总线", "buses")
     devices: list[DeviceShape] = field("设备", "devices")
+    library: dict[str, dict[str, Number]] = field(
+        "启用的规则库：“规则族: {参数: 值}”（见 docs/rule-library.md）",
+        "rules of the library that are switched on: 'family: {parameter: value}' (docs/rule-library.md)",
+        {},
+    )
     alarms: list[AlarmShape] = field("报警", "alarms", [])
     uplinks: list[UplinkShape] = field("上行链路", "uplinks", [])
     journal: JournalShape = field("日志", "the journal", JournalShape())
