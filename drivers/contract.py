@@ -5,9 +5,11 @@ blocking code, needs no base class, and is tested from a list of replies. `BusEr
 it raises `BusError` itself for a reply that it does not trust (the bus then drains the line before the next request).
 
 A driver that is **spoken to** is a generator over events: it yields `Send`, `Heard` or `Wait`; only a `Wait` is answered,
-with the next `Received` or with `Deadline`. One generator serves one connection, from its opening to its end.
+with the next `Received`, with `Deadline`, or with a `Tell`. One generator serves one connection, from its opening to its
+end; over UDP, all datagrams of one address and port.
 
-Drivers import no asyncio, socket, serial, time, random or logging: time comes in as `Reply.at` and `Received.at`.
+Drivers import no asyncio, socket, serial, time, random or logging: time comes in as `Reply.at` and `Received.at`, and the
+time of day, where it can be trusted, as `Received.wall`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
-from gateway.model import BusKind, Deadline, Device, Scan
+from gateway.model import BusKind, Deadline, Device, Scan, Text
 
 Framing = Callable[[bytes | bytearray], int]
 """How long is the reply that starts with these bytes? The total length as far as it can be known now (at least 1);
@@ -68,6 +70,18 @@ class Stranger:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoke:
+    """Who said what of which thing, for people (`gengfu discover`); never a sample."""
+
+    caller: str
+    """The address in the frame, as the site file would say it."""
+    known: bool
+    about: tuple[tuple[str, str | int], ...]
+    """The thing, in the words of the driver's `At` and its own; empty for the caller itself."""
+    says: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Give me what comes next; `until` (monotonic) asks for a `Deadline` if nothing does."""
 
@@ -78,9 +92,24 @@ class Wait:
 class Received:
     data: bytes
     at: float
+    wall: float | None = None
+    """UTC seconds since 1970 at `at`; None while the gateway's clock cannot be trusted."""
 
 
-Listen = Callable[[Mapping[str, Device]], Generator[Send | Heard | Stranger | Wait, Received | Deadline | None, None]]
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A person wants something of a device that was last heard on this connection; `what` is one of `Driver.tells`."""
+
+    device: str
+    what: str
+    amount: float
+    at: float
+
+
+Said = Send | Heard | Stranger | Spoke | Wait
+Event = Received | Deadline | Tell
+Conversation = Generator[Said, Event | None, None]
+Listen = Callable[[Mapping[str, Device]], Conversation]
 """``listen(devices by address)`` serves one connection. Returning closes it."""
 
 
@@ -96,6 +125,12 @@ class Driver:
     open: Callable[[Device, BusKind], Poll] | None = None
     """For drivers that ask. The returned closure may remember what it learnt of the device (refused ranges)."""
     listen: Listen | None = None
+    open_port: Callable[[], Listen] | None = None
+    """A `listen` whose connections share what they know of the devices: one that calls again is not a new one."""
+    tells: frozenset[str] = frozenset()
+    """What a `Tell` may ask for."""
+    late_s: Callable[[Device], float] | None = None
+    """How long after its period a device that calls may still answer and be well (repetitions)."""
     check: Callable[[Device], list[tuple[str, str]]] | None = None
     """Mistakes that only the driver can see (a bit outside its register...): (dotted path below the device, what)."""
     exchanges: Callable[[Device, BusKind], list[list[tuple[int, int]]]] | None = None

@@ -1,4 +1,5 @@
-"""GB/T 26875.3-2011, what a point is: a bit of the state, or the analogue value, of one thing that a device speaks of.
+"""GB/T 26875.3-2011, what a point is: a bit of the state, or the analogue value, of one thing that a device speaks of; or
+what became of the latest duty check.
 
 Guarantees
 * What is said of one thing never touches the points of another; a type or part that was cut before its state says nothing.
@@ -21,11 +22,12 @@ _TYPES = {"system": 1, "component": 2, "analogue": 3, "device": 21}
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Which thing, and what of it: a bit of its state by name, or its analogue value."""
+    """Which thing, and what of it: a bit of its state by name, or its analogue value. Of `duty`, the latest duty check
+    (查岗), `bit` is its `outcome`, `answer_s` (how long the answer took) or the `operator` who gave it."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    of: Literal["system", "component", "analogue", "device"]
+    of: Literal["system", "component", "analogue", "device", "duty"]
     bit: str = ""
     system: int = 1
     address: int = 1
@@ -41,14 +43,25 @@ class Options:
     dialect: Literal["standard", "heartbeat", "dahua-1.03", "dgiot"] = "standard"
     ask: Literal["each_period", "off"] = "each_period"
     """`off` is for a device that answers no questions: it is then heard on changes alone, and silent between them."""
+    answer_s: float = 10.0
+    """Longest wait for an answer to what we send (clause 6.5: not over 10 s)."""
+    repeats: int = 3
+    """How often it is sent again."""
+    set_clock_s: float = 3600.0
+    """How often the device's clock is set, from its first call on, while ours can be trusted; 0: only when it asks."""
+    utc_offset_h: float = 8.0
+    """Local time of the device's clock, hours east of UTC."""
 
 
+DUTY_KINDS = {"outcome": Kind.ENUM, "answer_s": Kind.FLOAT, "operator": Kind.INT}
+OUTCOMES = 7
+"""How many outcomes a duty check has: labels 0 to 6."""
 Thing = tuple[str, int, int, int, int]
 """What a group is about: kind, system, address, component address, analogue type; 0 where a kind has none."""
 
 
 def thing_of(at: At) -> Thing:
-    inside = at.of != "device"
+    inside = at.of not in ("device", "duty")
     part = at.of in ("component", "analogue")
     return (
         at.of,
@@ -82,11 +95,18 @@ def read(point: Point, one: Object, dialect: Dialect) -> tuple[Value, Quality]:
     return (one.state or 0) >> places[at.bit] & 1, Quality.GOOD
 
 
+_LIMITS = (("answer_s", 1, 60), ("repeats", 0, 10), ("set_clock_s", 0, 604800), ("utc_offset_h", -12, 14))
+
+
 def check(device: Device) -> list[tuple[str, str]]:
     """`Driver.check`."""
     options: Options = device.options or Options()
     dialect = DIALECTS[options.dialect]
-    mistakes = []
+    mistakes = [
+        (f"options.{name}", f"must be {low} to {high} / 必须在 {low} 到 {high} 之间")
+        for name, low, high in _LIMITS
+        if not low <= getattr(options, name) <= high
+    ]
     try:
         dialect.address_bytes(device.address)
     except ValueError:
@@ -102,6 +122,8 @@ def check(device: Device) -> list[tuple[str, str]]:
 
 def _point_mistakes(point: Point, dialect: Dialect) -> list[tuple[str, str]]:
     at: At = point.source
+    if at.of == "duty":
+        return _duty_mistakes(point, at)
     mistakes = []
     analogue = at.of == "analogue"
     wanted = Kind.FLOAT if analogue else Kind.BOOL
@@ -116,3 +138,14 @@ def _point_mistakes(point: Point, dialect: Dialect) -> list[tuple[str, str]]:
         if not 0 <= getattr(at, name) <= most:
             mistakes.append((f"at.{name}", f"must be 0 to {most} / 必须在 0 到 {most} 之间"))
     return mistakes
+
+
+def _duty_mistakes(point: Point, at: At) -> list[tuple[str, str]]:
+    if at.bit not in DUTY_KINDS:
+        return [("at.bit", f"one of {', '.join(DUTY_KINDS)} / 应为其中之一")]
+    if point.kind is not DUTY_KINDS[at.bit]:
+        wanted = DUTY_KINDS[at.bit]
+        return [("kind", f"{at.bit} is {wanted} / {at.bit} 应为 {wanted}")]
+    if point.kind is Kind.ENUM and [value for value, _ in point.labels] != list(range(OUTCOMES)):
+        return [("labels", f"must be 0 to {OUTCOMES - 1}, as in gb26875_device / 应为 0 到 {OUTCOMES - 1}")]
+    return []

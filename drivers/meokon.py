@@ -25,15 +25,15 @@ It does not use the buffered values: they are old, and a scan has one time. It n
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-from drivers.contract import Driver, Heard, Received, Send, Stranger, Wait
+from drivers.contract import Conversation, Driver, Heard, Received, Send, Stranger, Wait
 from drivers.framing import Framer
 from drivers.modbus_pdu import crc16
 from drivers.quality import judge
-from gateway.model import BusKind, Deadline, Device, Kind, Point, Quality, Scan, Value
+from gateway.model import BusKind, Device, Kind, Point, Quality, Scan, Value
 
 START, END = b"\xa5\x5a", b"\x55\xaa"
 UPLOAD, ACKNOWLEDGE = 0x00, 0xFF
@@ -167,10 +167,7 @@ def _read(point: Point, told: Told, options: Options) -> tuple[Value, Quality]:
     return told.bits >> BITS[name] & 1, Quality.GOOD
 
 
-Events = Generator[Send | Heard | Stranger | Wait, Received | Deadline | None, None]
-
-
-def listen(devices: Mapping[str, Device]) -> Events:
+def listen(devices: Mapping[str, Device]) -> Conversation:
     """`Driver.listen`: serves one connection for as long as it lasts."""
     framer = Framer(START, measure, _sound, LONGEST_BYTES)
     since = None  # when what is incomplete began
@@ -189,7 +186,7 @@ def listen(devices: Mapping[str, Device]) -> Events:
             yield from _hear(devices, decode(frame), event.at)
 
 
-def _hear(devices: Mapping[str, Device], told: Told, at: float) -> Events:
+def _hear(devices: Mapping[str, Device], told: Told, at: float) -> Conversation:
     device = devices.get(_name(told.id))
     if device is None:
         yield Stranger(_name(told.id))

@@ -55,7 +55,9 @@ def stream(data: bytes, dialect: Dialect) -> list[Piece]:
 
 
 def _undecodable(error: gb26875.FrameError) -> Undecodable:
-    return Undecodable(error.reason.value, error.text)
+    """What does not begin as a frame lacks its beginning: the words say so, the reason is one of five."""
+    reason = gb26875.Reason.TRUNCATED if error.reason is gb26875.Reason.START else error.reason
+    return Undecodable(reason.value, error.text)
 
 
 def _reading(data: bytes, message: Message, dialect: Dialect) -> Reading:

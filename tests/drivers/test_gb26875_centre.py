@@ -2,6 +2,7 @@
 transcripts of one connection."""
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 from math import inf
 from typing import get_args, get_type_hints
 
@@ -9,16 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.contract import Heard, Received, Send, Stranger, Wait
-from drivers.gb26875_centre import ANSWER_S, GB26875, GIVE_UP_S
+from drivers.contract import Heard, Received, Send, Spoke, Stranger, Tell, Wait
+from drivers.gb26875_centre import GB26875, GIVE_UP_S
 from drivers.gb26875_dialect import DIALECTS, STANDARD
+from drivers.gb26875_peer import Outcome
 from drivers.gb26875_points import At, Options, read
+from drivers.gb26875_stream import Stream
 from drivers.gb26875_unit import Object
 from firmware_sim.uitd import Part, Uitd, framed
 from gateway.model import Deadline, Device, Group, Kind, Point, Quality
 from tests.drivers.test_gb26875 import V01, frame, raw
 
 SMOKE = Part(40, bytes.fromhex("0a000200"), "12层走道烟感")
+ANSWER_S = 10.0
 CALL_POINT = Part(23, bytes.fromhex("0b000200"), "手动报警按钮")
 
 
@@ -39,6 +43,23 @@ def part_group(name, part, **more):
     )
 
 
+DUTY = Group(
+    "duty",
+    (
+        Point(
+            "fire-1/duty",
+            "duty",
+            Kind.ENUM,
+            labels=tuple((one.value, one.name.lower()) for one in Outcome),
+            source=At("duty", "outcome"),
+        ),
+        Point("fire-1/answer_s", "answer_s", Kind.FLOAT, source=At("duty", "answer_s")),
+        Point("fire-1/operator", "operator", Kind.INT, source=At("duty", "operator")),
+    ),
+    60.0,
+)
+
+
 def device(*groups, address=889, **options):
     groups = groups or (
         group("own", own_fire=At("device", "fire"), main_power_fault=At("device", "main_power_fault")),
@@ -52,13 +73,14 @@ def device(*groups, address=889, **options):
 class Connection:
     """Drives the generator as the listener does; keeps all that it said."""
 
-    def __init__(self, *devices):
+    def __init__(self, *devices, listen=GB26875.listen):
         devices = devices or (device(),)
         self.groups = {(one.id, index): part for one in devices for index, part in enumerate(one.groups)}
-        self.listening = GB26875.listen({str(one.address): one for one in devices})
+        self.listening = listen({str(one.address): one for one in devices})
         self.wait = next(self.listening)
         self.values = {}
         self.strangers = []
+        self.spoken = []
 
     def tell(self, event):
         """What is sent back."""
@@ -75,12 +97,14 @@ class Connection:
                     assert scan.at == event.at
                 case Stranger():
                     self.strangers.append(item.address)
+                case Spoke():
+                    self.spoken.append(item)
             item = next(self.listening)
         self.wait = item
         return out
 
-    def receive(self, data, at=1.0):
-        return self.tell(Received(data, at))
+    def receive(self, data, at=1.0, wall=None):
+        return self.tell(Received(data, at, wall))
 
 
 def play(connection, uitd, until, lose=lambda: False, now=0.0):
@@ -357,3 +381,250 @@ def test_a_bit_that_a_dialect_does_not_have_is_never_a_reassuring_zero():
 def test_every_dialect_can_be_chosen():
     """The options name those that the codec has."""
     assert set(get_args(get_type_hints(Options)["dialect"])) == {dialect.name for dialect in DIALECTS.values()}
+
+
+# --- sent again, clocks, duty checks -------------------------------------------------------------------------------------
+
+WALL = 1_800_000_000.0  # 2027-01-15 16:00 in Beijing
+BEIJING = timezone(timedelta(hours=8))
+QUIET = {"ask": "off", "set_clock_s": 0.0}
+
+
+def frames(data):
+    """What was sent, cut into frames."""
+    return [piece for piece in Stream().feed(data) if piece.message]
+
+
+def sent(data):
+    """Command and type of each frame."""
+    return [(one.message.command, one.message.unit and one.message.unit.type) for one in frames(data)]
+
+
+def reply(request, command, serial=None):
+    """A device's confirmation or denial of our frame."""
+    head = request[2:12] if serial is None else serial.to_bytes(2, "little") + request[4:12]
+    return framed(head + request[18:24] + request[12:18], command)
+
+
+def deadlines(connection, until):
+    """What is sent at each deadline before a time: (time, bytes)."""
+    out = []
+    while connection.wait.until is not None and connection.wait.until < until:
+        at = connection.wait.until
+        out.append((at, connection.tell(Deadline(at))))
+    return out
+
+
+def test_a_clock_is_set_at_the_first_call_and_then_in_its_period():
+    """Local time of the device, from the gateway's clock; once it is confirmed, not before the next hour."""
+    connection = Connection(device(ask="off"))
+    first, order = frames(connection.receive(frame(), 0.0, WALL))
+    assert first.message.command == 3
+    assert (order.message.command, order.message.unit.type) == (1, 90)
+    assert STANDARD.time(order.message.unit.objects[0].time).isoformat() == "2027-01-15T16:00:00"
+    assert order.message.time == order.message.unit.objects[0].time
+    connection.receive(reply(order.data, 3), 1.0, WALL + 1)
+    ((at, again),) = deadlines(connection, 3700.0)[:1]
+    assert (at, sent(again)) == (3601.0, [(1, 90)])
+    assert STANDARD.time(frames(again)[0].message.unit.objects[0].time).isoformat() == "2027-01-15T17:00:01"
+
+
+def test_a_time_that_cannot_be_trusted_is_never_sent():
+    """Neither on its own nor when it is asked for; as soon as it can be trusted, it is."""
+    connection = Connection(device(ask="off"))
+    asked = frame(bytes.fromhex("5a01023a091a090c"), command=1)
+    assert connection.receive(frame(), 0.0) != b""
+    assert connection.receive(asked, 1.0) == b""
+    assert connection.wait.until is None
+    assert sent(connection.receive(frame(), 2.0, WALL)) == [(3, None), (1, 90)]
+
+
+def test_a_clock_that_lost_trust_is_not_sent_again():
+    """A repetition is due, and our own clock was found wrong meanwhile."""
+    connection = Connection(device(ask="off"))
+    connection.receive(frame(), 0.0, WALL)
+    connection.receive(frame(), 5.0, None)
+    assert deadlines(connection, 1000.0) == []
+
+
+def test_a_dahua_device_that_asks_for_the_time_gets_it():
+    """V37 is answered as V38 shows, in BCD; by a frame of ours that it confirms."""
+    connection = Connection(device(address="123456789012", dialect="dahua-1.03", **QUIET))
+    at = DIALECTS["dahua-1.03"].time(bytes.fromhex("153014240826")).replace(tzinfo=BEIJING).timestamp()
+    out = connection.receive(raw("V37"), 5.0, at)
+    wanted = bytearray(raw("V38"))
+    wanted[2:4] = b"\0\0"
+    wanted[-3] = sum(wanted[2:-3]) % 256
+    assert out == bytes(wanted)
+    connection.receive(reply(out, 3), 6.0, at)
+    assert connection.wait.until is None
+
+
+def test_what_we_send_is_repeated_as_the_site_says():
+    """Two repetitions, 4 s each, and a denial repeats at once."""
+    connection = Connection(device(part_group("smoke", SMOKE), answer_s=4.0, repeats=2, set_clock_s=0.0))
+    out = connection.receive(frame(), 0.0)
+    assert sent(out) == [(3, None), (4, 62)]
+    denied = connection.receive(reply(frames(out)[1].data, 6), 1.0)
+    assert sent(denied) == [(4, 62)]
+    assert [(at, sent(data)) for at, data in deadlines(connection, 30.0)] == [(5.0, [(4, 62)]), (9.0, [])]
+
+
+def duty_connection(**options):
+    connection = Connection(device(DUTY, **{**QUIET, **options}))
+    connection.receive(frame(), 0.0)
+    return connection
+
+
+def outcome(connection):
+    return Outcome(connection.values["duty"]).name
+
+
+def test_a_duty_check_is_asked_confirmed_and_answered():
+    """V18 goes out, V05 comes back; the operator and the time that it took are told, and a copy changes nothing."""
+    connection = duty_connection()
+    assert outcome(connection) == "NONE"
+    out = connection.tell(Tell("fire-1", "duty_check", 10, 10.0))
+    assert outcome(connection) == "ASKED"
+    assert out[26:30] == raw("V18")[26:30]
+    connection.receive(reply(out, 3), 11.0)
+    assert outcome(connection) == "CONFIRMED"
+    assert sent(connection.receive(raw("V05"), 70.0)) == [(3, None)]
+    assert connection.values == {"duty": 3, "answer_s": 60.0, "operator": 1}
+    connection.receive(raw("V05"), 71.0)
+    assert connection.values == {"duty": 3, "answer_s": 60.0, "operator": 1}
+
+
+def test_a_duty_check_that_nobody_answers_ends():
+    """Ten minutes after the device had it, and the time that an answer may need; one that comes then is late."""
+    connection = duty_connection()
+    out = connection.tell(Tell("fire-1", "duty_check", 10, 10.0))
+    connection.receive(reply(out, 3), 11.0)
+    deadlines(connection, 11.0 + 640.0)
+    assert outcome(connection) == "CONFIRMED"
+    connection.tell(Deadline(11.0 + 640.0))
+    assert outcome(connection) == "UNANSWERED"
+    connection.receive(raw("V05"), 700.0)
+    assert (outcome(connection), connection.values["answer_s"]) == ("LATE", 690.0)
+
+
+@pytest.mark.parametrize("denies", [True, False])
+def test_a_duty_check_that_does_not_arrive_is_told(denies):
+    """Four times sent, whether it is denied or nothing comes."""
+    connection = duty_connection()
+    out, count, at = connection.tell(Tell("fire-1", "duty_check", 10, 10.0)), 0, 10.0
+    while out:
+        assert sent(out) == [(1, 91)]
+        count += 1
+        at = at + 1.0 if denies else connection.wait.until
+        out = connection.receive(reply(out, 6), at) if denies else connection.tell(Deadline(at))
+    assert (count, outcome(connection)) == (4, "NOT_DELIVERED")
+
+
+def test_an_answer_to_no_duty_check_is_only_confirmed():
+    """Somebody pressed the key."""
+    connection = duty_connection()
+    assert sent(connection.receive(raw("V05"), 70.0)) == [(3, None)]
+    assert outcome(connection) == "NONE"
+
+
+def test_a_duty_check_survives_the_connection():
+    """Asked on one, answered on another: a mobile device that lost its link."""
+    port = GB26875.open_port()
+    one = Connection(device(DUTY, **QUIET), listen=port)
+    one.receive(frame(), 0.0)
+    out = one.tell(Tell("fire-1", "duty_check", 1, 10.0))
+    one.receive(reply(out, 3), 11.0)
+    other = Connection(device(DUTY, **QUIET), listen=port)
+    other.receive(raw("V05"), 30.0)
+    assert other.values == {"duty": 3, "answer_s": 20.0, "operator": 1}
+    assert one.tell(Deadline(100.0)) == b""
+    assert outcome(one) == "CONFIRMED"  # told once, where the device is now
+
+
+def test_a_command_for_a_device_of_another_connection_is_not_sent_here():
+    """It was last heard elsewhere."""
+    port = GB26875.open_port()
+    one, other = (Connection(device(DUTY, **QUIET), listen=port) for _ in range(2))
+    one.receive(frame(), 0.0)
+    other.receive(frame(), 1.0)
+    assert one.tell(Tell("fire-1", "duty_check", 1, 10.0)) == b""
+
+
+def test_questions_follow_the_device_to_its_new_connection():
+    """All is asked anew there, and nothing more on the old one."""
+    port = GB26875.open_port()
+    one, other = (Connection(device(part_group("smoke", SMOKE), set_clock_s=0.0), listen=port) for _ in range(2))
+    assert (4, 62) in sent(one.receive(frame(), 0.0))
+    assert (4, 62) in sent(other.receive(frame(serial=2), 20.0))
+    assert not any(data for _, data in deadlines(one, 1000.0))
+
+
+def test_a_caller_that_comes_from_a_new_port_each_time_is_not_asked_each_time():
+    """A translating router; else each of its frames would bring out one question a group."""
+    port = GB26875.open_port()
+    asked = 0
+    for at in range(20):
+        one = Connection(device(part_group("smoke", SMOKE), set_clock_s=0.0), listen=port)
+        asked += (4, 62) in sent(one.receive(frame(serial=at), float(at)))
+    assert asked <= 3
+
+
+def upload(state, serial):
+    """V01 with another state and serial."""
+    payload = bytearray(V01[27:-3])
+    payload[9:11] = state.to_bytes(2, "little")
+    return frame(bytes(payload), serial=serial)
+
+
+def test_a_late_copy_clears_no_fire():
+    """The network held back a copy of the 'all well' before the fire; it is confirmed, and the detector is asked."""
+    connection = Connection(device(part_group("smoke", SMOKE), set_clock_s=0.0))
+    connection.receive(upload(0, 1), 0.0)
+    connection.receive(upload(2, 2), 1.0)
+    assert sent(connection.receive(upload(0, 1), 2.0)) == [(3, None), (4, 62)]
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_a_late_copy_of_a_fire_is_a_fire_until_the_detector_was_asked():
+    """Rather once too often."""
+    connection = Connection(device(part_group("smoke", SMOKE), set_clock_s=0.0))
+    connection.receive(upload(2, 1), 0.0)
+    connection.receive(upload(0, 2), 1.0)
+    assert sent(connection.receive(upload(2, 1), 2.0)) == [(3, None), (4, 62)]
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_a_device_whose_serial_and_clock_stand_still_is_believed():
+    """The same bytes may be a new state: fire, well, fire."""
+    connection = Connection(device(part_group("smoke", SMOKE), **QUIET))
+    for at, state in enumerate((2, 0, 2, 0)):
+        connection.receive(upload(state, 7), float(at))
+        assert connection.values["smoke_fire"] == state // 2
+
+
+def test_a_slow_sender_holds_up_nothing_that_is_sound():
+    """A frame that never ends, one byte a second: the fire behind it is heard once that was given up."""
+    connection = Connection(device(part_group("smoke", SMOKE), **QUIET))
+    for at, byte in enumerate(frame(length=1000)):
+        connection.receive(bytes([byte]), float(at))
+        if connection.wait.until is not None and connection.wait.until <= at:
+            connection.tell(Deadline(float(at)))
+    connection.receive(V01, 31.0)
+    if connection.wait.until is not None:
+        connection.tell(Deadline(connection.wait.until))
+    assert connection.values["smoke_fire"] == 1
+
+
+def test_everything_that_speaks_is_told_of():
+    """Known and unknown, with the thing and its state in words."""
+    connection = Connection(device(part_group("button", CALL_POINT), **QUIET))
+    connection.receive(V01)
+    connection.receive(raw("V44"))
+    known, beat = connection.spoken
+    assert (known.caller, known.known, known.says.en) == ("889", True, "fire alarm")
+    assert dict(known.about)["component_address"] == 131082
+    assert (beat.about, beat.says.en) == ((), "heart-beat")
+    stranger = Connection(device(address=1))
+    stranger.receive(V01)
+    assert [(one.caller, one.known) for one in stranger.spoken] == [("889 (790300000000)", False)]
