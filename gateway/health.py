@@ -64,6 +64,16 @@ CONCERNS = (
         Text("配置有误或反复崩溃，使用上次有效配置", "site file refused or crashing; running the last known good"),
         Severity.HIGH,
     ),
+    Concern(
+        "points_doubtful",
+        Text(
+            "有测点数值可疑（跳变、卡滞、计数中断或地址重复）",
+            "values are in doubt: jumping, stuck, counts lost, address used twice",
+        ),
+        Severity.MEDIUM,
+        10.0,
+        10.0,
+    ),
 )
 
 

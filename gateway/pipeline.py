@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
 from gateway.model import Command, Draft, Record, Scan, Text, Transition
+from gateway.plausible import Plausible
 from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal
@@ -85,6 +86,7 @@ class Pipeline:
         *,
         simulated: frozenset[str] = frozenset(),
         commit_s: float = 1.0,
+        plausible: Plausible | None = None,
     ) -> None:
         """`simulated`: alarms that look at simulated devices; their records say so."""
         self._engine = engine
@@ -96,6 +98,7 @@ class Pipeline:
         self._clock = clock
         self._guard = guard
         self._simulated = simulated
+        self._plausible = plausible or Plausible({})
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
         self._burst_timer: Timer | None = None
@@ -113,11 +116,14 @@ class Pipeline:
         self._find_trail()
         self._told: asyncio.Future[None] | None = None
         """Done when the latest commit is announced."""
+        self.taps: list[Callable[[Scan | Command], None]] = []
+        """Technicians' tools that listen; each hears what was taken, after the rules."""
         self.scans = 0
         self.moved = clock.monotonic()
 
     def take(self, scan: Scan) -> None:
         """A poll's result. Runs to the end without awaiting."""
+        scan = self._plausible.judge(scan)
         self.scans += 1
         self.latest[scan.device, scan.group] = scan
         self._step(scan)
@@ -126,6 +132,8 @@ class Pipeline:
             self._burst.append((self._layouts[scan.device, scan.group], scan, columns))
             if self._burst_timer is None:
                 self._burst_timer = self._clock.call_at(self._flush_at(), self.flush)
+        for tap in self.taps:
+            tap(scan)
 
     def _flush_at(self) -> float:
         """`BURST_S` from now, or in the next slot of the pollers' grid when this one had its commit, or is nearly over.
@@ -142,6 +150,8 @@ class Pipeline:
     def command(self, command: Command) -> Text | None:
         """A person's command; returns why it was refused, or None."""
         step = self._step(command)
+        for tap in self.taps:
+            tap(command)
         return step.refused if step else Text("内部错误，已记录", "internal error, logged")
 
     async def written(self) -> None:

@@ -14,6 +14,7 @@ from gateway.control import Refused
 from gateway.model import Device, Kind, Level, Place, Point, Quality, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.restart import Guard
+from gateway.wire.reasons import REASONS
 from rules.engine import Engine
 from rules.truth import TRUE_UNCERTAIN
 
@@ -133,6 +134,7 @@ class Views:
             "quality": worst.label,
             "why": why,
             "why_text": WORDS[why]._asdict(),
+            "reason": _reason(worst),
             "simulated": device.simulated,
         }
 
@@ -168,6 +170,7 @@ class Views:
             "value": label if label is not None else value,
             "unit": point.unit,
             "quality": quality.label,
+            "reason": _reason(quality),
             "usable": quality.level is not Level.BAD,
             "age_s": round(self._clock.monotonic() - scan.at, 2) if scan else None,
         }
@@ -177,6 +180,11 @@ class Views:
 
     def _wall(self, at: float) -> float:
         return round(self._clock.wall() - (self._clock.monotonic() - at), 3)
+
+
+def _reason(quality: Quality) -> dict[str, str] | None:
+    """What is wrong with a value, in words; None when it is good."""
+    return REASONS[quality]._asdict() if quality else None
 
 
 def _worst(scan: Scan | None) -> Quality:

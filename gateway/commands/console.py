@@ -79,6 +79,11 @@ def quality(label: str) -> str:
     return f"[green]{label}[/]" if label == "good" else f"[red]{label}[/]"
 
 
+def because(*reasons: dict[str, str] | None) -> str:
+    """Why something is not as it should be: each reason in both languages, on its own line."""
+    return "\n".join(f"{one['zh']} {one['en']}" for one in reasons if one)
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     made = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.console import AsJson, Socket, Who, Why, ask_gateway, command, out, quality, table
+from gateway.commands.console import AsJson, Socket, Who, Why, ask_gateway, because, command, out, quality, table
 from gateway.tables import alarm_table, value_text
 
 
@@ -26,7 +26,7 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
             f"{d['text']['zh']}\n[dim]{d['text']['en']}[/]",
             f"{d['place']['zh']}\n[dim]{d['place']['en']}[/]",
             quality(d["quality"]),
-            f"{d['why_text']['zh']} {d['why_text']['en']}" if d["why"] else "",
+            because(d["why_text"] if d["why"] else None, d["reason"]),
             "simulated 模拟" if d["simulated"] else "",
         )
         for d in answer["devices"]
@@ -89,8 +89,9 @@ def read(
             p["text"]["en"],
             value_text(p),
             quality(p["quality"]),
+            because(p["reason"]),
             f"{p['age_s']} s" if p["age_s"] is not None else "-",
         )
         for p in answer["points"]
     ]
-    out.print(table(f"{device}", ("point", "名称", "name", "value", "quality", "age"), rows))
+    out.print(table(f"{device}", ("point", "名称", "name", "value", "quality", "why 原因", "age"), rows))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from gateway.site import plausible, template
 from gateway.site import schema as site
 from gateway.site import shapes_when as when
-from gateway.site import template
 from gateway.site.shape import FILE, HOST, ID, POINT, WORDS, Shape
 
 _SITE: tuple[type[Shape], ...] = (
@@ -14,6 +14,7 @@ _SITE: tuple[type[Shape], ...] = (
     site.GatewayShape,
     *site.BUS_SHAPES.values(),
     site.DeviceShape,
+    plausible.QuantityShape,
     site.AlarmShape,
     when.WhenShape,
     when.AboveShape,
@@ -35,6 +36,7 @@ _TEMPLATE: tuple[type[Shape], ...] = (
     template.ModelShape,
     template.GroupShape,
     template.PointShape,
+    plausible.CounterShape,
 )
 _SHAPES = {shape.__name__: shape for shape in (*_SITE, *_TEMPLATE)}
 _PATTERNS = {ID: "id", HOST: "host", FILE: "path", WORDS: "text", POINT: "device/point"}

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from drivers.contract import Driver
 from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
+from gateway.site.plausible import CounterShape, QuantityShape, check_point, instead, plausibility
 from gateway.site.roles import CLASSES, ROLES
 from gateway.site.schema import TextShape
 from gateway.site.shape import Amount, Id, Period, Shape, Span, Words, field
@@ -65,6 +66,17 @@ class PointShape(Shape):
         "the value at which the role is true: false for a contact the other way round, an enumeration's label",
         True,
     )
+    max_rate: float | None = field(
+        "每秒最大变化量；更快为跳变（可疑：可报警，不能消警）",
+        "fastest change a second; faster is uncertain: it may raise an alarm and never clears one",
+        None,
+        gt=0,
+        le=1e15,
+    )
+    stuck_s: Span | None = field(
+        "数值多久一位不变即为卡滞（可疑）", "a value that did not move by a digit for so long is uncertain", None
+    )
+    counter: CounterShape | None = field("计数器：上报累计值", "a counter: its value becomes a total", None)
 
 
 class TemplateShape(Shape):
@@ -99,11 +111,13 @@ class Template:
     cls: str
     document: Document
 
-    def device_groups(self, device: str, periods_s: Mapping[str, float]) -> tuple[Group, ...]:
+    def device_groups(
+        self, device: str, periods_s: Mapping[str, float], own: Mapping[str, QuantityShape]
+    ) -> tuple[Group, ...]:
         return tuple(
             Group(
                 name,
-                tuple(_of(device, point) for point in points),
+                tuple(_of(device, point, own.get(point.name)) for point in points),
                 periods_s.get(name, group.period_s),
                 group.safety,
             )
@@ -217,6 +231,7 @@ def _check_roles(template: TemplateShape, document: Document) -> None:
         document.complain(("class",), one_of(CLASSES, template.cls))
     for index, point in enumerate(template.points):
         _check_role(point, document, ("points", index))
+        check_point(point, document, ("points", index))
 
 
 def _check_role(point: PointShape, document: Document, keys: Keys) -> None:
@@ -262,10 +277,11 @@ def _point(shape: PointShape, at: Any) -> Point:
         at,
         shape.role,
         shape.role_value if isinstance(shape.role_value, str) else int(shape.role_value),
+        plausibility(shape, at),
     )
 
 
-def _of(device: str, point: Point) -> Point:
+def _of(device: str, point: Point, own: QuantityShape | None) -> Point:
     """dataclasses.replace takes twice as long, and a large site has thousands of points."""
     return Point(
         f"{device}/{point.name}",
@@ -282,4 +298,5 @@ def _of(device: str, point: Point) -> Point:
         point.source,
         point.role,
         point.role_value,
+        instead(point.plausible, own),
     )

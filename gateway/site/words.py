@@ -45,6 +45,8 @@ _SAID: dict[str, Text] = {
     "scalar_type": Text("须为数字或文字", "must be a number or text"),
     "one_condition": Text("须恰好有一个条件", "must hold exactly one condition"),
     "k_too_large": Text("k 大于条件的个数", "k is larger than the number of conditions"),
+    "duration_type": Text("须为时长，如 12s、2m、1h30m", "must be a time such as 12s, 2m or 1h30m"),
+    "counter_kind": Text("须为 bits 或 clears_on_read 之一", "must hold either bits or clears_on_read"),
     "range_order": Text("须为 [低, 高]，且低小于高", "must be [low, high] with low less than high"),
 }
 _WITH_LIMIT: dict[str, tuple[str, Text]] = {

@@ -20,11 +20,13 @@ from gateway.model import Command, Lane, Record, Text
 from gateway.wire import kinds, senml
 from gateway.wire.alarm import to_json
 from gateway.wire.pack import Layout, decode
+from gateway.wire.reasons import REASONS
 
 TRANSITION = kinds.TRANSITION
 RUN = kinds.RUN
 CLOCK = kinds.CLOCK
 COMMAND = kinds.COMMAND
+TOOL = kinds.TOOL
 EVENT_GAP = kinds.EVENT_GAP
 TELEMETRY_GAP = kinds.TELEMETRY_GAP
 PACK = kinds.PACK
@@ -157,6 +159,11 @@ def command(command: Command, refused: Text | None) -> bytes:
     )
 
 
+def tool(tool: str, who: str, why: str) -> bytes:
+    """Body of `TOOL`."""
+    return to_json({"tool": tool, "who": who, "why": why})
+
+
 def gap(first: int, last: int, dropped: int, reason: str) -> bytes:
     """Body of `EVENT_GAP` and `TELEMETRY_GAP`."""
     return to_json({"first": first, "last": last, "dropped": dropped, "reason": reason})
@@ -216,13 +223,17 @@ def reference() -> str:
             lines += _table(("field", "meaning"), [(f"`{name}`", meaning) for name, meaning in kind.fields])
         lines += {
             TRANSITION: ["```json", kinds.TRANSITION_EXAMPLE, "```", ""],
-            PACK: [kinds.PACK_TEXT, ""],
+            PACK: [kinds.PACK_TEXT, "", *_table(("quality", "level", "meaning", "含义"), _qualities())],
         }.get(kind.type, [])
     lines += ["### status (retained)", "", "```json", kinds.STATUS_EXAMPLE, "```", ""]
     lines += ["`since`: when this connection began.", ""]
     lines += ["## Receipts (from the district, after its own commit)", ""]
     lines += ["```json", kinds.RECEIPT_EXAMPLE, "```", kinds.RECEIPT_TEXT, ""]
     return "\n".join(lines)
+
+
+def _qualities() -> list[tuple[str, ...]]:
+    return [(f"`{one.label}`", one.level.name, text.en, text.zh) for one, text in REASONS.items() if one]
 
 
 def _code(names: str) -> str:
