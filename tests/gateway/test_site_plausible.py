@@ -5,7 +5,7 @@ from tests.gateway.test_config import SITES, load
 
 
 def quantities(device_id):
-    site = load(SITES / "good" / "everything.yaml")
+    site = load(SITES / "good" / "quantities.yaml")
     (device,) = (device for device in site.devices if device.id == device_id)
     return {point.name: point.plausible for group in device.groups for point in group.points}
 
