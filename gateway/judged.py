@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from gateway import health
 from gateway.config import Site
-from gateway.model import Device, Group
+from gateway.model import BusKind, Device, Group
 from rules.condition import Key
 from rules.engine import Engine, Guard, unguarded
+from rules.scenario import Track
 from rules.spec import AlarmSpec
 
 
@@ -32,6 +33,19 @@ class Judged:
         """A new engine over them; to be restored, if there is something, before its first step."""
         names = {key: tuple(point.id for point in group.points) for key, group in self.groups.items()}
         return Engine(tuple(self.specs.values()), names, now, guard)
+
+    def tracks(self) -> tuple[Track, ...]:
+        """How each group is read where nothing is in the way: at its period; a terminal that calls, at each change and
+        often enough not to count as silent."""
+        buses = {bus.id: bus for bus in self.site.buses}
+        read = {device.id: device for device in self.devices}
+        tracks = []
+        for (name, index), group in self.groups.items():
+            bus = buses.get(read[name].bus)
+            calls = bus is not None and bus.kind is BusKind.LISTEN
+            period_s = bus.longest_silence_s / 3 if bus is not None and calls else group.period_s
+            tracks.append(Track((name, index), tuple(point.id for point in group.points), period_s, calls))
+        return tuple(tracks)
 
 
 def judged(site: Site) -> Judged:

@@ -12,5 +12,7 @@ The map, from the inside out:
 | `lifecycle`    | the standard's table of states and events, and its picture                             |
 | `alarm`        | one alarm: condition + timing + life cycle, and what of it survives a restart          |
 | `engine`       | all alarms of a site: which scan concerns whom, who is due when, commands              |
+| `series`       | what a point says over time, in one line: the notation of rule tests                   |
+| `scenario`     | a test of rules as data, and how it is played                                          |
 | `texts`        | what a person reads: the alarm with its place, why a command was refused               |
 """

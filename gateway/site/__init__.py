@@ -9,5 +9,6 @@
 | `devices`    | buses and devices: addresses, templates, periods                       |
 | `rules`      | conditions and alarms: `when:` becomes `rules.spec`                    |
 | `limits`     | whether a condition can come true and end: ranges, periods, hysteresis |
+| `scenarios`  | scenario files: tests of a site's rules become `rules.scenario`       |
 | `reference`  | docs/site-file.md and the JSON Schema, from the same declarations      |
 """

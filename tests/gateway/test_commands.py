@@ -20,7 +20,7 @@ def gengfu(*arguments, cwd=ROOT):
 def test_help_names_every_command_in_both_languages():
     told = gengfu("--help")
     assert told.returncode == 0
-    for word in ("run", "check", "demo", "pki", "status", "alarms", "ack", "reset", "read", "站点"):
+    for word in ("run", "check", "demo", "test-rules", "pki", "status", "alarms", "ack", "reset", "read", "站点"):
         assert word in told.stdout
 
 

@@ -1,0 +1,108 @@
+"""Scenario files become `rules.scenario`: `gateway.site.scenarios`."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.errors import ConfigError
+from gateway.judged import judged
+from gateway.model import Action, Command, Quality, State
+from gateway.site import scenarios
+from rules.scenario import Becomes, Order, Restart, Stands, play
+from rules.series import Entry
+
+FOLDER = Path(__file__).parent / "scenarios"
+
+
+@pytest.fixture(scope="module")
+def rules():
+    return judged(config.load(FOLDER / "site.yaml"))
+
+
+def refused(text, rules, tmp_path):
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        scenarios.load(path, rules)
+    return [f"{one.line} {one.path}: {one.en}" for one in caught.value.mistakes]
+
+
+def test_every_form_is_understood(rules):
+    """The values are those that the drivers give: booleans are 0 and 1, floats are floats."""
+    one, other = scenarios.load(FOLDER / "good.yaml", rules)
+    assert (one.name, one.step_s, other.step_s) == ("all forms", 2.0, 0.5)
+    assert (one.usual["door/door_open"], other.usual["door/door_open"]) == (0, 1)
+    assert one.usual["hydrant/pressure"] == 0.3
+    assert one.usual["gateway/clock_trusted"] == 1
+    assert one.series["smoke/density"] == (Entry(1.0), Entry(6.0))
+    assert one.series["smoke/alarm"] == (Entry(0),) * 10
+    assert one.series["door/door_open"] == (Entry(0), Entry(1), Entry(1))
+    assert one.series["hydrant/pressure"] == (Entry(0.3, Quality.OUT_OF_RANGE),)
+    assert one.happens == (
+        Order(60, Command(Action.ACKNOWLEDGE, "fire", "Wang", 60, "seen")),
+        Restart(90, 0),
+        Restart(100, 60),
+        Order(180, Command(Action.ACKNOWLEDGE, "fire", "Li", 180, "test"), True),
+    )
+    assert other.happens == (Order(180, Command(Action.SHELVE, "open", "Li", 180, "test", 7200)),)
+    assert one.expect == (
+        Becomes(2, "fire", State.UNACKNOWLEDGED, "smoke/density", 6),
+        Stands(2, {"fire": State.UNACKNOWLEDGED}),
+        Stands(32, {"fire": State.UNACKNOWLEDGED, "open": State.UNACKNOWLEDGED}),
+        Stands(60, {"fire": State.ACKNOWLEDGED, "open": State.UNACKNOWLEDGED}, True),
+        Stands(0, {}, True),
+    )
+
+
+def test_they_are_played_by_the_engine_that_runs(rules):
+    one, _ = scenarios.load(FOLDER / "good.yaml", rules)
+    found = play(one, rules.tracks(), rules.specs, rules.engine)
+    assert [difference.expected for difference in found] == []
+
+
+def test_every_mistake_is_told_at_once_with_its_line(rules):
+    """The whole list is in bad.errors; each mistake in both languages."""
+    with pytest.raises(ConfigError) as caught:
+        scenarios.load(FOLDER / "bad.yaml", rules)
+    told = [f"{one.line}: {one.path}: {one.en} / {one.zh}" for one in caught.value.mistakes]
+    assert told == (FOLDER / "bad.errors").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "1 : has no value"),
+        ("[]", "1 : must be a mapping of 'key: value'"),
+        ("scenarios: []", "1 scenarios: must have at least 1 item(s)"),
+        ("scenarios: 5", "1 scenarios: must be a list"),
+        ("scenarios: [5]", "1 scenarios[0]: must be a mapping of 'key: value'"),
+        ("scenarios: [{name: a, expect: [{at: -1, none: true}]}]", "1 scenarios[0].expect[0].at: must be at least 0"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(text, said, rules, tmp_path):
+    assert said in refused(text, rules, tmp_path)
+
+
+def test_a_command_that_does_not_exist_is_told_with_those_that_do(rules, tmp_path):
+    (told,) = refused(
+        "scenarios: [{name: a, happens: [{at: 1, do: shout, alarm: fire}], expect: [{at: 1, none: true}]}]",
+        rules,
+        tmp_path,
+    )
+    assert told.startswith("1 scenarios[0].happens[0].do: must be one of acknowledge, reset, shelve")
+
+
+def test_an_endless_scenario_is_refused_before_it_is_played(rules, tmp_path):
+    told = refused(
+        "scenarios: [{name: a, points: {smoke/density: '1x999999'}, expect: [{at: 1, none: true}]}]", rules, tmp_path
+    )
+    assert told == ["1 scenarios[0].points.smoke/density: cannot be read: > 100000"]
+
+
+def test_a_terminal_is_read_at_each_change_and_others_at_their_period(rules):
+    tracks = {track.key: track for track in rules.tracks()}
+    assert tracks["hydrant", 0].calls
+    assert tracks["hydrant", 0].period_s == 200
+    assert not tracks["smoke", 0].calls
+    assert tracks["gateway", 0].period_s == 1
