@@ -141,6 +141,8 @@ class Parts:
         )
         used = [spec for spec in site.buses if self._on(spec.id)]
         self.buses = {spec.id: seams.bus(spec, clock) for spec in used if spec.kind is not BusKind.LISTEN}
+        for name, bus in self.buses.items():
+            bus.twice = partial(self._twice, name)
         self.pollers = {spec.id: self._poller(spec) for spec in used if spec.kind is not BusKind.LISTEN}
         self.listeners = {spec.id: self._listener(spec) for spec in used if spec.kind is BusKind.LISTEN}
         self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
@@ -149,6 +151,11 @@ class Parts:
 
     def _on(self, bus: str) -> list[Device]:
         return [device for device in self.site.devices if device.bus == bus]
+
+    def _twice(self, bus: str, address: int | str) -> None:
+        for device in self._on(bus):
+            if device.address == address and self.plausible.double(device.id, self.clock.monotonic()):
+                log.error("%s: two devices answer for address %s of bus %s", device.id, address, bus)
 
     def _poller(self, spec: BusSpec) -> Poller:
         devices = self._on(spec.id)

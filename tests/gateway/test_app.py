@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.app import STALLED_S, Parts, Seams, bridge, stalled_s
 from gateway.field.bus import Bus
 from gateway.field.line import Drain, Timing
 from gateway.last_good import load
-from gateway.model import BusKind, BusSpec, Lane
+from gateway.model import BusKind, BusSpec, Device, Lane
 from gateway.pipeline import clocks
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
@@ -118,11 +119,14 @@ async def test_an_uplink_that_left_the_site_holds_no_record(tmp_path):
 
 @pytest.mark.parametrize("timeout_s", [0.02, 0.5, 1.0, 3.0, 10.0])
 def test_a_slow_line_is_not_taken_for_a_dead_one(timeout_s):
-    """Longer than a device's own time-out and the drain of a line full of noise, and never under 15 s."""
+    """Longer than a device's own time-out and the drain of a line full of noise, and never under `STALLED_S`."""
     spec = BusSpec("a", BusKind.SERIAL, reply_timeout_s=timeout_s)
     drain, at = Drain(Timing.of(spec).quiet_s), 0.0
     drain.begin(at)
     while not drain.babbling:
         at = drain.look(at, heard=True)
-    assert stalled_s(spec) > LONGEST_TIMEOUT_S + at
-    assert stalled_s(spec) >= STALLED_S
+    slow = Device("d", "a", "modbus", 1, (), options=SimpleNamespace(timeout_s=LONGEST_TIMEOUT_S))
+    plain = Device("e", "a", "modbus", 2, (), options=SimpleNamespace(timeout_s=None))
+    assert stalled_s(spec, [plain, slow]) > LONGEST_TIMEOUT_S + at
+    assert stalled_s(spec, [plain]) > timeout_s + at
+    assert stalled_s(spec, []) >= STALLED_S
