@@ -28,6 +28,7 @@ from typing import Any, ClassVar, NamedTuple
 from zlib import crc32
 
 from drivers.contract import Driver, Exchange, Poll, Reply
+from drivers.modbus_at import BIT_TABLES, FLOATS, UNSIGNED, At, needs, order_fits, shape
 from drivers.modbus_pdu import (
     FRAME_BYTES,
     GATEWAY_CODES,
@@ -42,7 +43,7 @@ from drivers.modbus_pdu import (
     read_request,
 )
 from drivers.modbus_plan import Range, plan, split
-from drivers.modbus_value import BIT_TABLES, At, Codec, compile_points, compile_range, decode, decode_some, needs, shape
+from drivers.modbus_value import Codec, compile_points, compile_range, decode, decode_some
 from drivers.times import check_times
 from gateway.errors import BusError
 from gateway.model import BusKind, Device, Group, Kind, Point, Quality, Scan
@@ -267,42 +268,48 @@ def _bad_unit(address: int | str) -> bool:
 def _check_point(point: Point, options: Options) -> list[tuple[str, str]]:
     at: At = point.source
     bit_table = at.table in BIT_TABLES
-    wide = at.type in ("uint32", "int32", "float32")
-    width = 16 if not wide else 32
-    unsigned = at.type in (None, "bit", "uint16", "uint32")
+    width = shape(at).width
+    text = at.type == "string"
     picked = [at.bit] if at.bit is not None else list(at.bits or ())
     integers = point.kind in (Kind.INT, Kind.ENUM)
     limit = options.max_bits if bit_table else options.max_registers
-    last = 65536 - (1 if bit_table else shape(at).width)
+    last = 65536 - width
     rules = (
-        ("kind", point.kind is Kind.TEXT, "Modbus has no text here / 此驱动不支持文本"),
-        ("kind", at.type == "float32" and point.kind is not Kind.FLOAT,
-         "a float32 register is a float / float32 寄存器只能是 float"),
+        ("kind", (point.kind is Kind.TEXT) is not (text and not bit_table),
+         "a text is a string, and only that / text 与 string 必须同用"),
+        ("kind", at.type in FLOATS and point.kind is not Kind.FLOAT,
+         f"a {at.type} register is a float / {at.type} 寄存器只能是 float"),
+        ("kind", at.type in ("bcd16", "bcd32", "bcd64") and point.kind is Kind.BOOL,
+         "a BCD number is no bool / BCD 数不能是 bool"),
         ("labels", bool(point.labels) and point.kind is not Kind.ENUM, "only an enum has labels / 只有 enum 有 labels"),
         ("labels", not point.labels and point.kind is Kind.ENUM, "an enum needs labels / enum 必须有 labels"),
         ("at.register", not 0 <= at.register <= last, f"must be 0 to {last} / 必须在 0 到 {last} 之间"),
+        ("at.registers", text is not (at.registers is not None) or not 1 <= (at.registers or 1) <= 125,
+         "how many registers a string takes, 1 to 125, and only for a string / 字符串占几个寄存器（1 到 125），仅用于 string"),
+        ("at.encoding", not text and at.encoding != "ascii", "only a string has one / 只有 string 有编码"),
         ("at.type", bit_table and at.type not in (None, "bit"), f"a {at.table} is a bit / {at.table} 只有一位"),
         ("at.type", not bit_table and at.type == "bit" and at.bit is None, "say which bit / 请写明 bit"),
-        ("at.type", limit < (2 if wide else 1), "longer than max_registers / 超过 max_registers"),
-        ("at.bit", bool(picked) and (bit_table or not unsigned),
+        ("at.type", limit < width, "longer than max_registers / 超过 max_registers"),
+        ("at.bit", bool(picked) and (bit_table or at.type not in UNSIGNED),
          "only an unsigned register has bits / 只有无符号寄存器才能取位"),
         ("at.bit", at.bit is not None and at.bits is not None, "bit or bits, not both / bit 与 bits 只能写一个"),
-        ("at.bit", any(not 0 <= bit < width for bit in picked),
-         f"outside the register: 0 to {width - 1} / 超出寄存器：0 到 {width - 1}"),
+        ("at.bit", any(not 0 <= bit < 16 * width for bit in picked),
+         f"outside the register: 0 to {16 * width - 1} / 超出寄存器：0 到 {16 * width - 1}"),
         ("at.bits", at.bits is not None and at.bits[0] > at.bits[1], "lowest bit first / 低位在前"),
-        ("at.word_order", at.word_order != "ABCD" and (bit_table or not wide),
-         "only a 32-bit value has a word order / 只有 32 位值才有字序"),
+        ("at.word_order", not order_fits(at),
+         "as many letters as the value has bytes: AB for one register and strings, ABCD for 32 bits, ABCDEFGH for 64 / "
+         "字母数须与字节数相同：单个寄存器和字符串为 AB，32 位为 ABCD，64 位为 ABCDEFGH"),
         ("at.scale", not isfinite(at.scale) or not 1e-12 <= abs(at.scale) <= 1e12,
          "must be a number other than 0 / 必须是非 0 的数"),
         ("at.scale", integers and not (at.scale.is_integer() and at.offset.is_integer()),
          "an int or enum needs a whole scale and offset / int、enum 的 scale 和 offset 必须是整数"),
-        ("at.scale", (point.kind is Kind.BOOL or bit_table) and (at.scale, at.offset) != (1, 0),
-         "a bit has no scale or offset / 位没有 scale 和 offset"),
+        ("at.scale", (point.kind in (Kind.BOOL, Kind.TEXT) or bit_table) and (at.scale, at.offset) != (1, 0),
+         "a bit or text has no scale or offset / 位和文本没有 scale 和 offset"),
         ("at.offset", not isfinite(at.offset), "must be a number / 必须是数"),
-        ("at.not_available", at.not_available is not None and (bit_table or not isfinite(at.not_available)),
+        ("at.not_available", at.not_available is not None and (bit_table or text or not isfinite(at.not_available)),
          "a raw register value / 必须是寄存器原始值"),
         ("at.not_available",
-         at.not_available is not None and at.type != "float32" and not float(at.not_available).is_integer(),
+         at.not_available is not None and at.type not in FLOATS and not float(at.not_available).is_integer(),
          "a whole number / 必须是整数"),
     )  # fmt: skip
     return [(path, what) for path, wrong, what in rules if wrong]

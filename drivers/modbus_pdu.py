@@ -6,7 +6,7 @@ whoever asks works in PDUs and does not know which.
 Guarantees
 * A reply is taken only when its unit, function and byte count (for a write: its echo of address and value) are those
   of the request, its length is exact and, over RTU, its CRC holds. Everything else is a `BusError`.
-* Over RTU a reply to a read that equals its request is an echo of the line, never data (reliability.md, rule 7).
+* Over RTU a reply to a read (function 23 included) that equals its request is an echo of the line, never data (reliability.md, rule 7).
 * Over TCP each request has its own transaction id, so that a late reply is never taken for the next one's.
 
 It does not retry, wait or keep a connection: that is the bus. A reply over RTU that comes later than the bus drains
@@ -24,6 +24,8 @@ from gateway.errors import BusError
 from gateway.model import BusKind, Quality
 
 READ_FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+_READING = (1, 2, 3, 4, 23)
+"""Whose replies never equal the request."""
 ILLEGAL_DATA_ADDRESS = 2
 ILLEGAL_DATA_VALUE = 3
 GATEWAY_CODES = (0x0A, 0x0B)
@@ -146,8 +148,11 @@ def _rtu_link(unit: int, timeout_s: float | None, settle_s: float, order: Litera
     def prepare(request: Request) -> Callable[[], Exchange]:
         frame = bytes([unit]) + request.pdu
         frame += crc16(frame).to_bytes(2, order)
-        exchange = Exchange(frame, _rtu_framing(unit, request), None, timeout_s, settle_s)
+        exchange = Exchange(frame, _rtu_framing(unit, request), None, timeout_s, settle_s, unit, sound)
         return lambda: exchange
+
+    def sound(frame: bytes) -> bool:
+        return crc16(frame[:-2]) == int.from_bytes(frame[-2:], order)
 
     def unwrap(exchange: Exchange, data: bytes) -> bytes:
         if len(data) < 5:
@@ -156,7 +161,7 @@ def _rtu_link(unit: int, timeout_s: float | None, settle_s: float, order: Litera
             raise bad_frame("bad CRC", data)
         if data[0] != unit:
             raise bad_frame(f"unit {data[0]} answered for {unit}", data)
-        if data[1] <= 4 and data == exchange.request:
+        if data[1] in _READING and data == exchange.request:
             raise bad_frame("echo of the request", data)
         return data[1:-2]
 
@@ -217,10 +222,12 @@ def _tcp_framing(data: bytes | bytearray) -> int:
     return _MBAP_BYTES + length
 
 
-def _written(link: Link, request: Request) -> Generator[Exchange, Reply, None]:
+def _written(link: Link, request: Request) -> Generator[Exchange, Reply, bytes]:
     exchange = link.prepare(request)()
     reply = yield exchange
-    check_reply(request, link.unwrap(exchange, reply.data))
+    pdu = link.unwrap(exchange, reply.data)
+    check_reply(request, pdu)
+    return pdu
 
 
 def write_coil(link: Link, address: int, value: Literal[0, 1]) -> Generator[Exchange, Reply, None]:
@@ -251,3 +258,23 @@ def write_registers(link: Link, address: int, words: Sequence[int]) -> Generator
     data = b"".join(word.to_bytes(2, "big") for word in words)
     head = b"\x10" + address.to_bytes(2, "big") + len(words).to_bytes(2, "big")
     yield from _written(link, Request(head + bytes([len(data)]) + data, head, 5))
+
+
+def mask_write_register(link: Link, address: int, keep: int, set_to: int) -> Generator[Exchange, Reply, None]:
+    """Function 22: the bits of `keep` stay, the others become those of `set_to`; in one step, so that no other master's
+    write is lost between a read and a write. The reply repeats the request, see `write_coil`."""
+    pdu = b"\x16" + address.to_bytes(2, "big") + keep.to_bytes(2, "big") + (set_to & ~keep).to_bytes(2, "big")
+    yield from _written(link, Request(pdu, pdu, 7))
+
+
+def read_write_registers(
+    link: Link, first: int, quantity: int, address: int, words: Sequence[int]
+) -> Generator[Exchange, Reply, tuple[int, ...]]:
+    """Function 23: writes `words` at `address`, 1 to 121 of them, then reads 1 to 125 registers from `first`."""
+    if not (1 <= len(words) <= 121 and 1 <= quantity <= 125):
+        raise ValueError(f"{len(words)} registers written and {quantity} read in one exchange")
+    data = b"".join(word.to_bytes(2, "big") for word in words)
+    pdu = b"".join(number.to_bytes(2, "big") for number in (first, quantity, address, len(words)))
+    request = Request(b"\x17" + pdu + bytes([len(data)]) + data, bytes([0x17, 2 * quantity]), 2 + 2 * quantity)
+    reply = yield from _written(link, request)
+    return tuple(int.from_bytes(reply[place : place + 2], "big") for place in range(2, len(reply), 2))

@@ -1,11 +1,12 @@
-"""Modbus registers <-> values: what a template says under ``at:``, compiled once when a device is opened.
+"""Modbus registers -> values: what a template says under ``at:`` (`modbus_at`), compiled once when a device is opened.
 
-A reply's registers are unpacked into *cells* by one `struct` call: a cell is a number, or the four bytes of a 32-bit
-value in another word order. Each point has one small function from its cell to its value. A scan whose values are all
+A reply's registers are unpacked into *cells* by one `struct` call: a cell is a number, or the bytes of a text or of a
+value in another byte order. Each point has one small function from its cell to its value. A scan whose values are all
 finite, in range and available is recognised in a few passes at C speed; only another one is judged point by point.
 
 Guarantees
-* NaN and infinity are NOT_A_NUMBER, the `not_available` raw value is SENSOR_FAULT; neither ever gives a number.
+* NaN, infinity, a BCD digit above 9, an integer that no journal column holds (2^63 and more) and bytes that are no text in
+  their encoding are NOT_A_NUMBER, the `not_available` raw value is SENSOR_FAULT; none of them ever gives a value.
 * A decimal scale (0.1, 0.01...) divides, so that a raw 57 at 0.01 is the 0.57 that a limit in a rule is written as.
 """
 
@@ -13,85 +14,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from math import nan
 from operator import eq, itemgetter, le
 from sys import float_info
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from drivers.modbus_plan import Need, Range
+from drivers.modbus_at import BIT_TABLES, At, encode, shape
+from drivers.modbus_plan import Range
 from drivers.quality import judge
 from gateway.model import Kind, Point, Quality, Value
 
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """Where a Modbus point is. `register` is the protocol's 0-based address, never the manual's 4xxxx number."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    register: int
-    """The first register, or the coil or discrete input."""
-    table: Literal["holding", "input", "coil", "discrete"] = "holding"
-    type: Literal["bit", "uint16", "int16", "uint32", "int32", "float32"] | None = None
-    """None is bit in coil and discrete, uint16 in holding and input."""
-    bit: int | None = None
-    """This bit of an unsigned word; 0 is the least significant."""
-    bits: tuple[int, int] | None = None
-    """These bits of an unsigned word, lowest and highest, both included."""
-    word_order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
-    """How the four bytes of a 32-bit value come over the wire; A is the most significant."""
-    scale: float = 1.0
-    offset: float = 0.0
-    """value = raw x scale + offset"""
-    not_available: float | None = None
-    """The raw value (signed or as the manual writes it) by which the device says that the sensor failed."""
-
-
-class Shape(NamedTuple):
-    """How a point's registers are unpacked."""
-
-    code: str
-    """`struct` format of the cell, big endian; empty for a coil or discrete input."""
-    width: int
-    """Registers (or bits)."""
-    order: tuple[int, int, int, int] | None = None
-    """Which wire byte is A, B, C, D, when they do not come in that order; then the cell is the bytes."""
-    raw: str = ""
-    """`struct` format of the ordered bytes."""
-
-
-CODES = {"bit": "H", "uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "float32": "f"}
-ORDERS = {"CDAB": (2, 3, 0, 1), "BADC": (1, 0, 3, 2), "DCBA": (3, 2, 1, 0)}
-"""Each is its own inverse."""
-BIT_TABLES = ("coil", "discrete")
-
-
-def shape(at: At) -> Shape:
-    if at.table in BIT_TABLES:
-        return Shape("", 1)
-    code = CODES[at.type or "uint16"]
-    if code in "Hh":
-        return Shape(code, 1, None, code)
-    order = ORDERS.get(at.word_order)
-    return Shape("4s" if order else code, 2, order, code)
-
-
-def encode(at: At, raw: float) -> bytes:
-    """The register bytes that hold `raw`; integers are taken modulo their width, so -1 and 65535 are the same word."""
-    form = shape(at)
-    if form.raw == "f":
-        data = struct.pack(">f", raw)
-    else:
-        data = (int(raw) & (1 << 16 * form.width) - 1).to_bytes(2 * form.width, "big")
-    return bytes(data[place] for place in form.order) if form.order else data
-
-
-def needs(points: Sequence[Point]) -> list[Need]:
-    return [
-        Need(point.source.table, point.source.register, point.source.register + shape(point.source).width, index)
-        for index, point in enumerate(points)
-    ]
-
+_HIGHEST_INT = 2**63 - 1
+"""What the journal's columns hold."""
 
 # From cells to values ------------------------------------------------------------------------------------------------
 
@@ -100,8 +34,18 @@ def _same(cell: Any) -> Any:
     return cell
 
 
+def _storable(number: int) -> float:
+    return number if number <= _HIGHEST_INT else nan
+
+
+def _decimal(number: int) -> float:
+    """BCD: the hexadecimal digits are the decimal ones; one above 9 is none."""
+    digits = f"{number:x}"
+    return int(digits) if digits.isdecimal() else nan
+
+
 def _number(at: At) -> Callable[[Any], float]:
-    """From a cell to the raw number, or to the bits asked for."""
+    """From a cell to the raw number, or to the bits asked for; NaN where it is none."""
     form = shape(at)
     unpack = struct.Struct(f">{form.raw}").unpack
     order = form.order
@@ -112,29 +56,71 @@ def _number(at: At) -> Callable[[Any], float]:
 
     whole: Callable[[Any], Any] = ordered if order else _same
     low, high = (at.bit, at.bit) if at.bit is not None else at.bits or (0, None)
-    if high is None:
+    if high is not None:
+        mask = (1 << high - low + 1) - 1
+        return (lambda cell: whole(cell) >> low & mask) if order else (lambda cell: cell >> low & mask)
+    number = _decimal if at.type in ("bcd16", "bcd32", "bcd64") else _storable if at.type == "uint64" else None
+    if number is None:
         return whole
-    mask = (1 << high - low + 1) - 1
-    return (lambda cell: whole(cell) >> low & mask) if order else (lambda cell: cell >> low & mask)
+    return (lambda cell: number(whole(cell))) if order else number
+
+
+_NO_TEXT = "\U0010ffff\U0010ffff"
+"""What bytes that are no text become until they are judged: greater than any limit, and itself no text."""
+
+
+def _text(at: At) -> Callable[[bytes], str]:
+    def text(cell: bytes) -> str:
+        if at.word_order == "BA":
+            swapped = bytearray(cell)
+            swapped[::2], swapped[1::2] = cell[1::2], cell[::2]
+            cell = bytes(swapped)
+        try:
+            said = cell.partition(b"\0")[0].rstrip(b" \xff").decode(at.encoding)
+        except UnicodeDecodeError:
+            return _NO_TEXT
+        said = said.replace("\u3000", " ").strip()
+        return said if said.isprintable() else _NO_TEXT  # a control character could play tricks on a console
+
+    return text
 
 
 def _converter(point: Point) -> Callable[[Any], Any]:
     at: At = point.source
+    if point.kind is Kind.TEXT:
+        return _text(at)
     number = _number(at)
     if at.table in BIT_TABLES:
         return int
     if point.kind is Kind.BOOL:
         return number if at.bit is not None else lambda cell: 1 if number(cell) else 0
-    scale, offset = at.scale, at.offset
     if point.kind is not Kind.FLOAT:
-        plain = scale == 1 and offset == 0
-        return number if plain else lambda cell: int(number(cell) * int(scale) + int(offset))
+        return _whole(at, number)
+    return _scaled(at, number)
+
+
+def _whole(at: At, number: Callable[[Any], float]) -> Callable[[Any], Any]:
+    """For int and enum: scale and offset are whole."""
+    scale, offset = int(at.scale), int(at.offset)
+    if scale == 1 and offset == 0:
+        return number
+    if at.type not in ("bcd16", "bcd32", "bcd64", "uint64", "int64"):
+        return lambda cell: int(number(cell) * scale + offset)
+
+    def whole(cell: Any) -> float:
+        value = number(cell) * scale + offset
+        return value if abs(value) <= _HIGHEST_INT else nan
+
+    return whole
+
+
+def _scaled(at: At, number: Callable[[Any], float]) -> Callable[[Any], Any]:
+    scale, offset = at.scale, at.offset
     divisor = round(1 / scale)
     by_division = divisor != 0 and abs(1 / scale - divisor) < 1e-9 * abs(divisor)
-    simple = shape(at).order is None and at.bit is None and at.bits is None
     if by_division:
         if offset == 0:
-            return (lambda cell: cell / divisor) if simple else (lambda cell: number(cell) / divisor)
+            return (lambda cell: cell / divisor) if number is _same else (lambda cell: number(cell) / divisor)
         return lambda cell: number(cell) / divisor + offset
     return lambda cell: number(cell) * scale + offset
 
@@ -153,16 +139,21 @@ class Codec(NamedTuple):
     convert: tuple[Callable[[Any], Any], ...]
     bare: bool
     """Cells are the values, and any is within its range: plain integers without limits, the usual status block."""
-    lows: tuple[float, ...]
-    highs: tuple[float, ...]
+    lows: tuple[float | str, ...]
+    highs: tuple[float | str, ...]
     absent: tuple[Any, ...] | None
     """Cell of each point that means "sensor fault"; None when no point has one."""
     enums: tuple[tuple[int, frozenset[int]], ...]
     good: bytes
 
 
-def _bound(point: Point, limit: float | None, sign: int) -> float:
+_HIGHEST_TEXT = "\U0010ffff"
+
+
+def _bound(point: Point, limit: float | None, sign: int) -> float | str:
     """The limit in its value's own type: comparing an int with a float costs twice as much."""
+    if point.kind is Kind.TEXT:
+        return _HIGHEST_TEXT if sign > 0 else ""
     if point.kind is Kind.FLOAT:
         return sign * float_info.max if limit is None else float(limit)
     if limit is None:
@@ -216,7 +207,10 @@ def decode_some(
 def _judge(codec: Codec, index: int, cell: Any) -> tuple[Value, Quality]:
     if codec.absent and codec.absent[index] is not None and cell == codec.absent[index]:
         return None, Quality.SENSOR_FAULT
-    return judge(codec.points[index], codec.convert[index](cell))
+    value = codec.convert[index](cell)
+    if isinstance(value, str):
+        return (None, Quality.NOT_A_NUMBER) if value == _NO_TEXT else (value, Quality.GOOD)
+    return judge(codec.points[index], value)
 
 
 # From a reply's bytes to cells ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pymodbus.framer import FramerRTU
 
 from drivers import DRIVERS
 from drivers.modbus import RETRY_POLLS, SPLITS
-from drivers.modbus_value import At
+from drivers.modbus_at import At
 from gateway.errors import BusError
 from gateway.model import BusKind, Point, Quality
 from tests.drivers import loading
@@ -291,6 +291,22 @@ MISTAKES = [
     ("bool", At(0, table="coil", not_available=1), {}, "at.not_available"),
     ("float", At(0, not_available=float("nan")), {}, "at.not_available"),
     ("float", At(0, not_available=0.5), {}, "at.not_available"),
+    ("int", At(0, type="float64"), {}, "kind"),
+    ("bool", At(0, type="bcd16"), {}, "kind"),
+    ("text", At(0), {}, "kind"),
+    ("text", At(0, table="coil", type="string", registers=2), {}, "at.type"),
+    ("int", At(0, type="string", registers=2), {}, "kind"),
+    ("text", At(0, type="string"), {}, "at.registers"),
+    ("text", At(0, type="string", registers=126), {}, "at.registers"),
+    ("int", At(0, registers=2), {}, "at.registers"),
+    ("text", At(65530, type="string", registers=8), {}, "at.register"),
+    ("int", At(0, encoding="gb18030"), {}, "at.encoding"),
+    ("text", At(0, type="string", registers=2, scale=2.0), {}, "at.scale"),
+    ("text", At(0, type="string", registers=2, not_available=0), {}, "at.not_available"),
+    ("int", At(0, type="int64", word_order="CDAB"), {}, "at.word_order"),
+    ("int", At(0, type="int32", word_order="HGFEDCBA"), {}, "at.word_order"),
+    ("int", At(0, type="bcd32", bit=1), {}, "at.bit"),
+    ("int", At(0, type="uint64", bits=(60, 64)), {}, "at.bit"),
 ]
 
 

@@ -5,14 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU
+from pymodbus.pdu.register_message import ReadWriteMultipleRegistersResponse
 
 from drivers.contract import Reply
 from drivers.modbus_pdu import (
     Refusal,
     check_reply,
     crc16,
+    mask_write_register,
     open_link,
     read_request,
+    read_write_registers,
     write_coil,
     write_coils,
     write_register,
@@ -234,3 +237,59 @@ def test_a_frame_of_another_transaction_is_refused_even_when_the_bus_let_it_thro
     exchange = link.prepare(read_request("holding", 0, 1))()
     with pytest.raises(BusError, match="transaction"):
         link.unwrap(exchange, bytes.fromhex("0008 0000 0005 01 03 02 0001"))
+
+
+WORD = st.integers(0, 0xFFFF)
+
+
+@given(WORD, WORD, WORD)
+def test_a_masked_write_is_what_an_independent_decoder_reads_and_its_answer_is_its_echo(address, keep, set_to):
+    """Function 22: (current AND and-mask) OR or-mask."""
+    (exchange,) = finish(
+        mask_write_register(open_link(TCP, 1), address, keep, set_to), lambda exchange: exchange.request
+    )
+    decoded = DecodePDU(True).decode(exchange.request[7:])
+    assert (decoded.function_code, decoded.address, decoded.and_mask) == (22, address, keep)
+    for now in (0, 0xFFFF, 0xA5C3):
+        assert now & decoded.and_mask | decoded.or_mask == now & keep | set_to & ~keep
+
+
+@given(
+    WORD,
+    WORD,
+    st.lists(WORD, min_size=1, max_size=121),
+    st.lists(WORD, min_size=1, max_size=125),
+    st.sampled_from([SERIAL, TCP]),
+)
+def test_one_exchange_writes_and_reads(first, address, written, read, kind):
+    """Function 23, against pymodbus's decoder and encoder."""
+
+    def answer(exchange):
+        pdu = exchange.request[7:] if kind is TCP else exchange.request[1:-2]
+        decoded = DecodePDU(True).decode(pdu)
+        assert (decoded.function_code, decoded.read_address, decoded.read_count) == (23, first, len(read))
+        assert (decoded.write_address, decoded.write_registers) == (address, written)
+        reply = b"\x17" + ReadWriteMultipleRegistersResponse(registers=read).encode()
+        if kind is SERIAL:
+            return rtu(b"\x01" + reply)
+        return exchange.request[:4] + (len(reply) + 1).to_bytes(2, "big") + b"\x01" + reply
+
+    result, _ = loading.run(read_write_registers(open_link(kind, 1), first, len(read), address, written), answer)
+    assert result == tuple(read)
+
+
+def test_the_echo_of_a_write_that_reads_is_never_taken_for_what_was_read():
+    """Built so that the request has the length and the beginning of its own reply."""
+    words = [7] * 4
+    begun = read_write_registers(open_link(SERIAL, 1), 16 << 8 | 1, 8, 0, words)
+    exchange = next(begun)
+    assert exchange.framing(exchange.request) == len(exchange.request) == 5 + 16
+    with pytest.raises(BusError, match="echo"):
+        begun.send(Reply(exchange.request, 1.0))
+
+
+@pytest.mark.parametrize(("quantity", "words"), [(0, [1]), (126, [1]), (1, []), (1, [0] * 122)])
+def test_more_than_function_23_can_carry_is_refused_before_it_is_sent(quantity, words):
+    """121 registers to write, 125 to read, at least one of each."""
+    with pytest.raises(ValueError):
+        next(read_write_registers(open_link(SERIAL, 1), 0, quantity, 0, words))
