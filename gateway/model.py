@@ -411,6 +411,10 @@ class BusSpec:
     reply_timeout_s: float = 0.5
     longest_silence_s: float = 0.0
     """Listen: a device that said nothing for this long is NOT_RESPONDING."""
+    transport: str = "tcp"
+    """Listen: tcp or udp."""
+    allow: tuple[str, ...] = ()
+    """Listen: addresses and networks that may call; all, when it is empty."""
     rtu: bool = False
     """TCP: a serial server; the frames are those of a serial line, of which `baud`, `parity` and `stop_bits` tell."""
     rs485: bool = False

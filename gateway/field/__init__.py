@@ -9,5 +9,7 @@
 | `port`     | opens serial ports and sockets, and opens them again                             |
 | `aside`    | calls that may hang, each on a daemon thread of its own                          |
 | `timer`    | one deadline a bus; a precise one for silences shorter than the loop's clock     |
-| `listener` | a port on which terminals call us                                                |
+| `listener` | a TCP port on which terminals call us                                            |
+| `datagrams`| a UDP port on which terminals send                                               |
+| `voices`   | who speaks on such a port: silence, strangers, what was heard                    |
 """

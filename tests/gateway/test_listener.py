@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivers.contract import Heard, Send, Stranger, Wait
+from drivers.contract import Heard, Send, Stranger, Tell, Wait
 from gateway.clock import SystemClock
 from gateway.errors import BusError
 from gateway.field import listener as module
+from gateway.field import voices
 from gateway.field.listener import Listener
 from gateway.model import BusKind, BusSpec, Deadline, Device, Group, Kind, Point, Quality, Scan
 from gateway.restart import Guard
@@ -43,6 +44,9 @@ def listen(devices):
         deadline = None
         if isinstance(event, Deadline):
             yield Send(b"late\n")
+            continue
+        if isinstance(event, Tell):
+            yield Send(f"{event.what} {event.amount:g}\n".encode())
             continue
         *lines, rest = (rest + event.data).split(b"\n")
         for line in lines:
@@ -133,7 +137,7 @@ async def test_strangers_are_counted_within_bounds_and_never_a_sample(play):
     played = play(device("a"))
     caller = await played.call(b"".join(b"x%d\n" % number for number in range(1000)), b"x1\nx1\na 1\n")
     assert await caller.reader.readline() == b"ok\n"
-    assert len(played.listener.strangers) <= module.MOST_STRANGERS
+    assert len(played.listener.strangers) <= voices.MOST_STRANGERS
     assert played.listener.counts["stranger_frames"] == 1002
     assert len(played.scans) == 1
 
@@ -195,6 +199,50 @@ async def test_a_full_table_puts_out_strangers_and_never_a_known_caller(play, mo
     assert played.listener.status()["connections"] <= 4
 
 
+async def test_forged_callers_cannot_keep_a_device_out(play, monkeypatch):
+    """All claim to be the device and stay: only one of them is its caller, so there is room for it, and no other device's
+    caller is put out for any of them."""
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 6)
+    played = play(device("a"), device("b"))
+    other = await played.call(b"b 1\n")
+    assert await other.reader.readline() == b"ok\n"
+    for _ in range(30):
+        forged = await played.call(b"a 0\n")
+        assert await forged.reader.readline() == b"ok\n"
+    true = await played.call(b"a 5\n")
+    assert await true.reader.readline() == b"ok\n"
+    for _ in range(30):
+        await played.call()
+    true.writer.write(b"a 6\n")
+    assert await true.reader.readline() == b"ok\n"
+    other.writer.write(b"b 2\n")
+    assert await other.reader.readline() == b"ok\n"
+    assert played.listener.status()["connections"] <= 6
+
+
+async def test_only_allowed_addresses_may_call(play):
+    """Others are closed at once, and counted."""
+    played = play(device("a"), allow=("192.0.2.0/24", "2001:db8::/32"))
+    await gone(await played.call(b"a 1\n"))
+    assert played.listener.counts["not_allowed"] == 1
+    assert not played.scans
+
+
+async def test_a_command_wakes_the_driver_of_the_devices_caller(play):
+    """At once, while it waits for its caller; one for a device that nobody speaks for is refused."""
+    played = play(device("a"), device("b"))
+    caller = await played.call(b"a 1\n")
+    assert await caller.reader.readline() == b"ok\n"
+    assert played.listener.tell("a", "press", 3.0) is None
+    assert await caller.reader.readline() == b"press 3\n"
+    caller.writer.write(b"a 2\n")
+    assert await caller.reader.readline() == b"ok\n"
+    assert "not connected" in played.listener.tell("b", "press", 3.0).en
+    caller.writer.write(b"bye\n")
+    await gone(caller)
+    await until(lambda: played.listener.tell("a", "press", 3.0))
+
+
 async def test_a_caller_without_a_word_is_closed(play, monkeypatch):
     """Strangers soon, known ones much later."""
     monkeypatch.setattr(module, "STRANGER_IDLE_S", 0.1)
@@ -248,7 +296,7 @@ async def test_silence_is_a_sample_in_each_period(play, longest_silence_s, first
     await asyncio.sleep(20.2)
     assert [Quality(scan.qualities[0]) for scan in played.scans] == [Quality.NOT_RESPONDING] * 11
     assert [scan.values for scan in played.scans] == [(None,)] * 11
-    played.listener._hear(Scan("a", 0, 0.0, (1,), b"\0"))
+    played.listener._voices._hear(Scan("a", 0, 0.0, (1,), b"\0"), voices.Caller("t", 0.0))
     count = len(played.scans)
     await asyncio.sleep(first_at - 0.3)
     assert len(played.scans) == count
@@ -257,7 +305,7 @@ async def test_silence_is_a_sample_in_each_period(play, longest_silence_s, first
 
 async def test_a_caller_of_single_bytes_gets_no_more_of_the_loop(play, monkeypatch):
     """Reads are what costs: ten thousand bytes sent one by one are read in pages, after the first second's share."""
-    monkeypatch.setattr(module, "MOST_BYTES_A_SECOND", 2560)
+    monkeypatch.setattr(voices, "MOST_BYTES_A_SECOND", 2560)
     reads = []
 
     def counting(devices):
