@@ -376,7 +376,7 @@ def stalled_s(spec: BusSpec, devices: Sequence[Device]) -> float:
     """The longest pause of a bus that is alive: its slowest device's own time-out, then a line that is drained until it is
     taken for a babbler (`gateway.field.line`). A watchdog that is quicker would start a slow line again and again."""
     timeouts = [getattr(device.options, "timeout_s", None) or spec.reply_timeout_s for device in devices]
-    return max(STALLED_S, max(timeouts, default=0.0) + 5 * spec.reply_timeout_s + 1.0)
+    return max(STALLED_S, max(timeouts, default=0.0) + 5 * spec.reply_timeout_s + 3.0)
 
 
 def _journal(lane: Lane, site: config.Site, seams: Seams, worker: Worker) -> Journal:
