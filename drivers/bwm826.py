@@ -69,17 +69,20 @@ def open_device(device: Device, bus: BusKind) -> Poll:
     request = frame(int(device.address), _READ)
     head = bytes([_START, _ANSWER_BYTES - 1]) + request[2:4] + bytes([_READ_ANSWER])
 
+    def sound(data: bytes) -> bool:
+        return sum(data[1:-1]) & 0xFF == data[-1]
+
     def framing(data: bytes | bytearray) -> int:
         if data[: len(head)] != head[: len(data)]:
             raise BusError(Quality.BAD_FRAME, f"begins no reply to this request: {bytes(data[:32]).hex()}")
         return _ANSWER_BYTES
 
-    exchange = Exchange(request, framing, None, options.timeout_s, options.settle_s)
+    exchange = Exchange(request, framing, None, options.timeout_s, options.settle_s, device.address, sound)
 
     def poll(group: int) -> Generator[Exchange, Reply, Scan]:
         reply = yield exchange
         data = reply.data
-        if len(data) != _ANSWER_BYTES or not data.startswith(head) or sum(data[1:-1]) & 0xFF != data[-1]:
+        if len(data) != _ANSWER_BYTES or not data.startswith(head) or not sound(data):
             raise BusError(Quality.BAD_FRAME, f"not the reply to this request: {data[:32].hex()}")
         read = [_read(point, data) for point in device.groups[group].points]
         values = tuple(value for value, _ in read)

@@ -37,6 +37,10 @@ class Exchange:
     """Longest wait for the complete reply; None takes the bus's own."""
     settle_s: float = 0.0
     """Pause that the device needs after its reply before it hears again."""
+    address: int | str | None = None
+    """On a line: who is asked, as the site file says it..."""
+    sound: Callable[[bytes], bool] | None = None
+    """...and whether a whole frame (by `framing`) would be an answer to trust. With both, a second answer is found out."""
 
 
 @dataclass(frozen=True, slots=True)

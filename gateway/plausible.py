@@ -60,9 +60,11 @@ class Plausible:
             scan = self._watch(scan, watches)
         return self._double(scan) if self._doubled else scan
 
-    def double(self, device: str, at: float) -> None:
-        """It was proved that more than one device answers for this one's address."""
+    def double(self, device: str, at: float) -> bool:
+        """It was proved that more than one device answers for this one's address. Whether that is news."""
+        news = device not in self._doubled
         self._doubled[device] = at + DOUBLE_S
+        return news
 
     def doubtful(self) -> bool:
         """Whether any device has a value that is not believed, in its latest scan."""

@@ -39,7 +39,15 @@ class Bus:
     def __init__(self, spec: BusSpec, clock: Clock) -> None:
         self.spec = spec
         self._opener = Opener(spec, clock)
-        self._wire = Wire(spec, clock, Tells(self._answered, self._failed, self._opener.lost, _Handover(self)))
+        self._wire = Wire(
+            spec,
+            clock,
+            Tells(
+                self._answered, self._failed, self._opener.lost, _Handover(self), lambda address: self.twice(address)
+            ),
+        )
+        self.twice: Callable[[int | str], None] = lambda address: None
+        """Told of an address for which a second device answers."""
         self._precise: PreciseTimer | None = None
         self._modes: tuple[str, ...] = ()
         self._busy = False

@@ -54,6 +54,8 @@ class Counters:
     babbles: int = 0
     openings: int = 0
     losses: int = 0
+    second_answers: int = 0
+    """Whole answers to a request that had its answer: two devices for one address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +68,5 @@ class Tells:
     """The port is being closed; why."""
     within: AbstractContextManager[object]
     """Around everything that bytes and timers start: a driver's bug must not end in the loop."""
+    twice: Callable[[int | str], None]
+    """A second device answers for this address."""

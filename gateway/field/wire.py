@@ -23,6 +23,7 @@ from gateway.errors import BusError
 from gateway.field.line import LONGEST_FRAME_BYTES, Drain, Inbox, Timing
 from gateway.field.seams import Counters, Ends, State, Tells, Wakes
 from gateway.field.timer import Deadline
+from gateway.field.twice import Twice
 from gateway.model import BusKind, BusSpec, Quality
 
 _GLITCH_BYTES = 2
@@ -57,6 +58,7 @@ class Wire:
         self._port: Ends | None = None
         self._listening = False
         self._inbox = Inbox()
+        self._twice = Twice()
         self._drainage = Drain(self._timing.quiet_s)
         self._longest_s: float | None = None
         self._free_at = 0.0  # no request before this
@@ -226,6 +228,7 @@ class Wire:
         self._free_at = max(self._left_at, now) + self._timing.silence_s
         if not self._inbox.buffer and now - _CLOCKS * len(data) * self._timing.character_s < self._early_until:
             self.counters.early_bytes += len(data)
+            self._unasked(data, now)
             return
         self._mute_since = None
         self._inbox.buffer += data
@@ -233,6 +236,7 @@ class Wire:
             taken = self._inbox.take(exchange)
         except BusError as error:
             self.counters.bad_frames += 1
+            self._unasked(bytes(self._inbox.buffer), now)
             self._distrust(str(error))
             self._tells.failed(error)
             return
@@ -256,6 +260,8 @@ class Wire:
         self._deadline.clear()
         if exchange.settle_s:
             self._free_at = max(self._free_at, now + exchange.settle_s)
+        if self._drained:
+            self._twice.answered(exchange, now)
         buffer = self._inbox.buffer
         if self._drained and buffer:
             rest = bytes(buffer)
@@ -294,6 +300,7 @@ class Wire:
             if self.state is not State.ASKED or self.exchange is not exchange:
                 return
         self.counters.timeouts += 1
+        self._twice.overdue(exchange, now)
         overdue = (
             BusError(Quality.BAD_FRAME, "the reply broke off")
             if self._inbox.buffer
@@ -309,9 +316,17 @@ class Wire:
             self.state = State.QUIET
         self._tells.failed(overdue)
 
+    def _unasked(self, data: bytes, now: float) -> None:
+        """Is it a second answer? Then the address has two devices."""
+        address = self._twice.heard(data, now) if self._drained else None
+        if address is not None:
+            self.counters.second_answers += 1
+            self._tells.twice(address)
+
     def _stray(self, data: bytes, now: float) -> None:
         """Bytes that nobody asked for."""
         self.counters.stray_bytes += len(data)
+        self._unasked(data, now)
         self._free_at = max(self._free_at, now + self._timing.silence_s)
         if self._drained:
             self._strays += len(data)
@@ -338,6 +353,7 @@ class Wire:
         if data is None:
             return
         self.counters.stray_bytes += len(data)
+        self._unasked(data, now)
         babbled = self._drainage.babbling
         next_look = self._drainage.look(now, bool(data))
         if next_look is None:

@@ -43,11 +43,17 @@ def framing(address):
     return length
 
 
+def is_sound(frame):
+    return checked(frame[:-2]) == frame
+
+
 def ask(*registers, address=1, timeout_s=None, settle_s=0.0, device="d"):
     """A poll that reads the registers one by one; its scan's values are what came back."""
     values, at = [], 0.0
     for register in registers:
-        answer = yield Exchange(request(register, address), framing(address), timeout_s=timeout_s, settle_s=settle_s)
+        answer = yield Exchange(
+            request(register, address), framing(address), None, timeout_s, settle_s, address, is_sound
+        )
         if len(answer.data) != REPLY_BYTES or checked(answer.data[:-2]) != answer.data:
             raise BusError(Quality.BAD_FRAME, "checksum")
         values.append(int.from_bytes(answer.data[3:5], "big"))
