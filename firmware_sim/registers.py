@@ -4,7 +4,7 @@
 
 Guarantees: a value that does not fit its register is refused (ValueError) when it is set, never wrapped or clamped;
 what `carried` says is what a right reader reads. Word orders are named by where the bytes A (highest) to D go:
-ABCD high word first, CDAB low word first, BADC and DCBA the same with the bytes of each word swapped.
+ABCD high word first, CDAB low word first, BADC and DCBA the same with the bytes of each word swapped; of 64 bits A to H.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ class Type(StrEnum):
     UINT32 = "uint32"
     INT32 = "int32"
     FLOAT32 = "float32"
+    UINT64 = "uint64"
+    INT64 = "int64"
+    FLOAT64 = "float64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
+    BCD64 = "bcd64"
+    STRING = "string"
+    """Says its number in decimal, padded with NUL."""
 
 
 STRUCT: Mapping[Type, str] = {
@@ -42,16 +50,19 @@ STRUCT: Mapping[Type, str] = {
     Type.UINT32: ">I",
     Type.INT32: ">i",
     Type.FLOAT32: ">f",
+    Type.UINT64: ">Q",
+    Type.INT64: ">q",
+    Type.FLOAT64: ">d",
 }
+DIGITS: Mapping[Type, int] = {Type.BCD16: 4, Type.BCD32: 8, Type.BCD64: 16}
+FLOATS = (Type.FLOAT32, Type.FLOAT64)
 
-BYTES: Mapping[str, tuple[int, int, int, int]] = {
-    "ABCD": (0, 1, 2, 3),
-    "CDAB": (2, 3, 0, 1),
-    "BADC": (1, 0, 3, 2),
-    "DCBA": (3, 2, 1, 0),
-}
+ORDERS = (
+    *("AB", "BA", "ABCD", "CDAB", "BADC", "DCBA"),
+    *("ABCDEFGH", "BADCFEHG", "CDABGHEF", "DCBAHGFE", "EFGHABCD", "FEHGBADC", "GHEFCDAB", "HGFEDCBA"),
+)
 
-NAN = bytes.fromhex("7fc00000")
+NAN = {Type.FLOAT32: bytes.fromhex("7fc00000"), Type.FLOAT64: bytes.fromhex("7ff8000000000000")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +81,15 @@ class PointMap:
     scale: float = 1.0
     offset: float = 0.0
     not_available: int | None = None
+    registers: int = 1
+    """Of a string."""
 
     @property
     def width(self) -> int:
         """How many addresses of its table the point takes."""
-        return 2 if STRUCT[self.type] in (">I", ">i", ">f") else 1
+        if self.type is Type.STRING:
+            return self.registers
+        return DIGITS[self.type] // 4 if self.type in DIGITS else struct.calcsize(STRUCT[self.type]) // 2
 
     def raw(self, value: Value) -> float:
         """The number on the wire; ValueError when it does not fit."""
@@ -82,8 +97,9 @@ class PointMap:
             return self._raw_of_none()
         if not math.isfinite(value):
             raise ValueError(f"{self.name}: {value} is no finite number; null says that there is none")
-        scaled = (value - self.offset) / self.scale
-        if self.type is Type.FLOAT32:
+        plain = (self.scale, self.offset) == (1, 0)  # a division would make a float of a large integer
+        scaled = value if plain else (value - self.offset) / self.scale
+        if self.type in FLOATS:
             return scaled
         raw, (low, high) = round(scaled), self._limits()
         if not low <= raw <= high:
@@ -95,6 +111,8 @@ class PointMap:
         if value is None:
             return None
         raw = self.raw(value)
+        if isinstance(raw, int) and (self.scale, self.offset) == (1, 0):
+            return raw
         if self.type is Type.FLOAT32:
             raw = struct.unpack(">f", struct.pack(">f", raw))[0]
         read = float(f"{raw * self.scale + self.offset:.9g}")
@@ -102,22 +120,32 @@ class PointMap:
 
     def words(self, value: Value) -> tuple[int, ...]:
         """The registers, in the order of their addresses; a bit field is in its place, the other bits are 0."""
-        raw = self.raw(value)
-        if self.type is Type.FLOAT32:
-            data = NAN if math.isnan(raw) else struct.pack(">f", raw)
-        else:
-            data = struct.pack(STRUCT[self.type], int(raw) << (self.low_bit or 0))
-        if len(data) == 4:
-            data = bytes(data[place] for place in BYTES[self.word_order])
+        data = self._bytes(self.raw(value))
+        size = len(self.word_order)
+        if self.word_order != "ABCD" or len(data) == size:  # ABCD is "in order" for every width
+            places = ["ABCDEFGH".index(letter) for letter in self.word_order]
+            data = bytes(data[start + place] for start in range(0, len(data), size) for place in places)
         return struct.unpack(f">{len(data) // 2}H", data)
 
+    def _bytes(self, raw: float) -> bytes:
+        """Most significant first; of a string in its own order."""
+        if self.type is Type.STRING:
+            return str(raw).encode().ljust(2 * self.width, b"\0")
+        if self.type in DIGITS:
+            return bytes.fromhex(f"{int(raw):0{DIGITS[self.type]}d}")
+        if self.type in FLOATS:
+            return NAN[self.type] if math.isnan(raw) else struct.pack(STRUCT[self.type], raw)
+        return struct.pack(STRUCT[self.type], int(raw) << (self.low_bit or 0))
+
     def _raw_of_none(self) -> float:
+        if self.not_available is not None and self.type in DIGITS:
+            return float(self.not_available)
         if self.not_available is not None:
             (signed,) = struct.unpack(
                 STRUCT[self.type], (self.not_available % (1 << 16 * self.width)).to_bytes(2 * self.width)
             )
             return float(signed)
-        if self.type is Type.FLOAT32:
+        if self.type in FLOATS:
             return math.nan
         raise ValueError(f"{self.name}: the device has no way to say that there is no value (not_available is not set)")
 
@@ -126,8 +154,10 @@ class PointMap:
             return 0, (1 << self.high_bit - self.low_bit + 1) - 1
         if self.type is Type.BIT:
             return 0, 1
+        if self.type in DIGITS:
+            return 0, 10 ** DIGITS[self.type] - 1
         size = 16 * self.width
-        signed = self.type in (Type.INT16, Type.INT32)
+        signed = self.type in (Type.INT16, Type.INT32, Type.INT64, Type.STRING)
         return (-(1 << size - 1), (1 << size - 1) - 1) if signed else (0, (1 << size) - 1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from firmware_sim.registers import BYTES, PointMap, Table, Type
+from firmware_sim.registers import ORDERS, PointMap, Table, Type
 
 BIT_TABLES = (Table.COIL, Table.DISCRETE)
 
@@ -51,8 +51,8 @@ def _map(file: str, point: Mapping[str, Any]) -> PointMap:
         low, high = at["bits"] if "bits" in at else (at.get("bit"), at.get("bit"))
         kind = Type(at.get("type", "bit" if table in BIT_TABLES else "uint16"))
         order = str(at.get("word_order", "ABCD"))
-        if order not in BYTES:
-            raise ValueError(f"word_order: {order!r} is none of {', '.join(BYTES)}")
+        if order not in ORDERS:
+            raise ValueError(f"word_order: {order!r} is none of {', '.join(ORDERS)}")
         return PointMap(
             name=name,
             table=table,
@@ -64,6 +64,7 @@ def _map(file: str, point: Mapping[str, Any]) -> PointMap:
             scale=float(at.get("scale", 1)),
             offset=float(at.get("offset", 0)),
             not_available=at.get("not_available"),
+            registers=int(at.get("registers", 1)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: point {name}: {error}") from None

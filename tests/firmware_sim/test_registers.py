@@ -106,3 +106,36 @@ def test_a_device_may_refuse_its_gaps():
     strict = RegisterMap(MAP, gaps_refused=True)
     assert strict.read(Table.HOLDING, 10, 5, VALUES) is None
     assert strict.read(Table.HOLDING, 10, 2, VALUES) == [7, 0x0201]
+
+
+@pytest.mark.parametrize(
+    ("type", "order", "value", "words"),
+    [
+        (Type.UINT16, "BA", 0x1234, (0x3412,)),
+        (Type.UINT64, "ABCD", 0x0102030405060708, (0x0102, 0x0304, 0x0506, 0x0708)),
+        (Type.INT64, "GHEFCDAB", -2, (0xFFFE, 0xFFFF, 0xFFFF, 0xFFFF)),
+        (Type.FLOAT64, "HGFEDCBA", 1.5, (0, 0, 0, 0xF83F)),
+        (Type.BCD16, "ABCD", 1234, (0x1234,)),
+        (Type.BCD32, "CDAB", 12345678, (0x5678, 0x1234)),
+        (Type.BCD64, "ABCDEFGH", 1234567890123456, (0x1234, 0x5678, 0x9012, 0x3456)),
+    ],
+)
+def test_wide_values_decimal_digits_and_byte_orders(type, order, value, words):
+    """Worked out by hand; what is carried is exact, also beyond the 53 bits of a float."""
+    point = at(type=type, word_order=order)
+    assert point.words(value) == words
+    assert point.carried(value) == value
+    assert point.width == len(words)
+
+
+def test_a_string_says_its_number():
+    """In decimal, padded, and with its bytes swapped where the device does that."""
+    assert at(type=Type.STRING, registers=3).words(42) == (0x3432, 0, 0)
+    assert at(type=Type.STRING, registers=2, word_order="BA").words(421) == (0x3234, 0x0031)
+
+
+@pytest.mark.parametrize(("type", "value"), [(Type.BCD16, 10000), (Type.BCD32, -1), (Type.UINT64, 2**64)])
+def test_what_does_not_fit_a_wide_register_is_refused(type, value):
+    """As everywhere."""
+    with pytest.raises(ValueError, match="outside"):
+        at(type=type).words(value)

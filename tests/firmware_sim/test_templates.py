@@ -77,7 +77,7 @@ def test_fields_of_a_point_are_read(tmp_path):
         ("driver: modbus\npoints: [{name: a}]", "m.yaml: point a: at: is missing"),
         ("driver: modbus\npoints: [{name: a, at: {table: roll, register: 0}}]", "'roll' is not a valid Table"),
         ("driver: modbus\npoints: [{name: a, at: {table: holding}}]", "'register'"),
-        ("driver: modbus\npoints: [{name: a, at: {table: holding, register: 0, word_order: AB}}]", "word_order"),
+        ("driver: modbus\npoints: [{name: a, at: {table: holding, register: 0, word_order: AC}}]", "word_order"),
     ],
 )
 def test_a_template_that_cannot_be_understood_says_where(tmp_path, text, complaint):
