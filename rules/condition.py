@@ -18,11 +18,17 @@ from typing import Any
 
 from gateway.model import Scan
 from rules import spec
-from rules.leaf import NEVER, Leaf, Memory, Node, Reading, Silence, among
+from rules.calendar import DAY_S, HOLIDAY, Calendar
+from rules.edges import Held, Times
+from rules.keep import Captured, Latch
+from rules.leaf import NEVER, Kept, Leaf, Memory, Node, Reading, Silence, Timed, among
 from rules.measure import Band, Judge, Trend, bit, equals
+from rules.motion import Motion
+from rules.order import Absence, Sequence
 from rules.truth import TRUE
 from rules.window import Window
 
+MOST_TIMES = 1000
 Key = tuple[str, int]
 """Device and group: what a scan carries."""
 
@@ -77,7 +83,8 @@ class Condition:
     root: Node = field(init=False)
     leaves: list[tuple[Key, Leaf]] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
-    timed: list[Silence | Window] = field(default_factory=list)
+    timed: list[Timed] = field(default_factory=list)
+    calendars: list[Calendar] = field(default_factory=list)
 
     @property
     def due(self) -> float:
@@ -103,11 +110,11 @@ def _build(when: spec.Condition, into: Condition) -> Node:
     return _BUILDERS[type(when)](when, into)
 
 
-def _reading(point: str, judge: Judge, into: Condition) -> Node:
+def _reading(point: str, judge: Judge, into: Condition, kept: Kept | None = None) -> Node:
     if point not in into.points.columns:
         raise ValueError(f"no such point: {point}")
     key, column = into.points.columns[point]
-    leaf = Reading(point, column, judge)
+    leaf = Reading(point, column, judge, kept)
     into.leaves.append((key, leaf))
     return leaf
 
@@ -145,7 +152,9 @@ def _bit(when: spec.Bit, into: Condition) -> Node:
 def _rate(when: spec.Rate, into: Condition) -> Node:
     _check(math.isfinite(when.limit), f"rate of {when.point} is no number")
     _check(0.001 <= when.window_s < NEVER, f"window of {when.point} is no time")
-    return _reading(when.point, Trend(when.limit, when.window_s).judge, into)
+    trend = Trend(when.limit, when.window_s)
+    into.memories.append(trend)
+    return _reading(when.point, trend.judge, into, trend)
 
 
 def _stale(when: spec.Stale, into: Condition) -> Node:
@@ -168,6 +177,70 @@ def _stale(when: spec.Stale, into: Condition) -> Node:
     into.timed.append(leaf)
     into.memories.append(leaf)
     return leaf
+
+
+def _motion(point: str, within_s: float, into: Condition, *, still: bool) -> Node:
+    _check(0 < within_s < NEVER, f"time of {point} is no time")
+    motion = Motion(within_s, still=still)
+    into.memories.append(motion)
+    return _reading(point, motion.judge, into, motion)
+
+
+def _changed(when: spec.Changed, into: Condition) -> Node:
+    return _motion(when.point, when.within_s, into, still=False)
+
+
+def _frozen(when: spec.Frozen, into: Condition) -> Node:
+    return _motion(when.point, when.for_s, into, still=True)
+
+
+def _schedule(when: spec.Schedule, into: Condition) -> Node:
+    _check(bool(when.days) and all(0 <= day <= HOLIDAY for day in when.days), "a schedule of no days")
+    _check(0 <= when.from_s < DAY_S and 0 < when.to_s <= DAY_S, "a schedule of no time of day")
+    calendar = Calendar(when)
+    into.timed.append(calendar)
+    into.calendars.append(calendar)
+    return calendar
+
+
+def _held(when: spec.Held, into: Condition) -> Node:
+    _check(0 < when.for_s < NEVER, "for_s is no time")
+    return _remembering(Held(_build(when.of, into), when.for_s), into)
+
+
+def _times(when: spec.Times, into: Condition) -> Node:
+    _check(1 <= when.n <= MOST_TIMES, f"{when.n} times")
+    _check(0 < when.within_s < NEVER, "within_s is no time")
+    return _remembering(Times(_build(when.of, into), when.n, when.within_s, into.now), into)
+
+
+def _sequence(when: spec.Sequence, into: Condition) -> Node:
+    _check(len(when.of) > 1, "a sequence of less than two")
+    _check(0 < when.within_s < NEVER, "within_s is no time")
+    return _remembering(Sequence(_parts(when.of, into), when.within_s, into.now), into)
+
+
+def _absence(when: spec.Absence, into: Condition) -> Node:
+    _check(0 < when.within_s < NEVER, "within_s is no time")
+    return _remembering(Absence(_build(when.after, into), _build(when.of, into), when.within_s), into)
+
+
+def _remembering(node: Held | Times | Sequence | Absence, into: Condition) -> Node:
+    into.timed.append(node)
+    into.memories.append(node)
+    return node
+
+
+def _latch(when: spec.Latch, into: Condition) -> Node:
+    latch = Latch(_build(when.set, into), _build(when.reset, into))
+    into.memories.append(latch)
+    return latch
+
+
+def _captured(when: spec.Captured, into: Condition) -> Node:
+    captured = Captured(_build(when.of, into), _build(when.at, into))
+    into.memories.append(captured)
+    return captured
 
 
 def _parts(of: tuple[spec.Condition, ...], into: Condition) -> tuple[Node, ...]:
@@ -213,4 +286,13 @@ _BUILDERS: dict[type, Callable[[Any, Condition], Node]] = {
     spec.Any: _any,
     spec.Not: _not,
     spec.KOfN: _k_of_n,
+    spec.Changed: _changed,
+    spec.Frozen: _frozen,
+    spec.Held: _held,
+    spec.Times: _times,
+    spec.Sequence: _sequence,
+    spec.Absence: _absence,
+    spec.Schedule: _schedule,
+    spec.Latch: _latch,
+    spec.Captured: _captured,
 }

@@ -35,15 +35,50 @@ class Memory(Protocol):
     def remember(self, saved: object, shift_s: float, now: float) -> None: ...
 
 
+class Timed(Protocol):
+    """A part that time alone may change."""
+
+    @property
+    def due(self) -> float: ...
+
+    def wake(self, at: float) -> None: ...
+
+
+class Kept(Protocol):
+    """The memory of a judge: `edition` is another number when there is something new to save."""
+
+    edition: int
+
+
+class Leaf(Protocol):
+    """What a condition's truth comes down to; the evidence of an alarm."""
+
+    moved: list[float]
+    """When the answer became another, on each track."""
+    scan: Scan | None
+
+    def take(self, scan: Scan, at: float) -> bool: ...
+
+    def doubt(self) -> None: ...
+
+    def truth(self, track: int, at: float) -> int: ...
+
+    def witness(self, track: int, at: float, scan: Scan | None) -> Leaf: ...
+
+    def sample(self) -> Sample | None: ...
+
+
 class Reading:
     """One comparison of one point."""
 
-    __slots__ = ("column", "judge", "moved", "now", "point", "scan", "sure")
+    __slots__ = ("column", "edition", "judge", "kept", "moved", "now", "point", "scan", "sure")
 
-    def __init__(self, point: str, column: int, judge: Judge) -> None:
+    def __init__(self, point: str, column: int, judge: Judge, kept: Kept | None = None) -> None:
         self.point = point
         self.column = column
         self.judge = judge
+        self.kept = kept
+        self.edition = 0
         self.now = UNKNOWN
         self.sure = UNKNOWN
         self.moved = [-math.inf, -math.inf]
@@ -51,13 +86,13 @@ class Reading:
         self.scan: Scan | None = None
 
     def take(self, scan: Scan, at: float) -> bool:
-        """A new scan of the point's group; true when `now` or `sure` became another."""
+        """A new scan of the point's group; true when `now` or `sure` became another, or there is something to save."""
         self.scan = scan
         value = scan.values[self.column]
         grade = LEVELS[scan.qualities[self.column]]
         truth = UNKNOWN if grade == Level.BAD or value is None else self.judge(value, grade, at)
         if truth == self.now == self.sure:
-            return False
+            return self.kept is not None and self._news(self.kept)
         sure = AGREE[self.now][truth]
         if truth != self.now:
             self.moved[NOW] = at
@@ -66,6 +101,10 @@ class Reading:
         self.now = truth
         self.sure = sure
         return True
+
+    def _news(self, kept: Kept) -> bool:
+        news, self.edition = kept.edition != self.edition, kept.edition
+        return news
 
     def doubt(self) -> None:
         """What it says is not to be relied on: nothing is known until the next scan."""
@@ -164,9 +203,6 @@ class Silence:
         levels: list[int] = list(map(level, scan.qualities, scan.values))
         column = levels.index(min(levels)) if self.column is None else self.column
         return _sample(scan, column, self.points[scan.group][column])
-
-
-Leaf = Reading | Silence
 
 
 def _sample(scan: Scan, column: int, point: str) -> Sample:

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.model import Level, Value
-from rules.truth import FALSE, FALSE_UNCERTAIN, GRADE, TRUE, TRUE_UNCERTAIN, UNKNOWN, number
+from rules.truth import FALSE, FALSE_UNCERTAIN, GRADE, LARGEST, TRUE, TRUE_UNCERTAIN, UNKNOWN, number
 
 Judge = Callable[[Value, int, float], int]
 """``judge(value, level, at) -> truth``"""
 
 SLOTS = 32
+KEPT_FROM_S = 600.0
+"""A shorter window is full again soon after a restart."""
+KEPT_EVERY_S = 60.0
+"""A flash wears with each write."""
 
 
 class Band:
@@ -121,15 +125,19 @@ class Trend:
 
     Least squares over all samples of the window, not its end points: two noisy readings of a creeping slope would else
     decide alone. The window moves in 32 steps (it is between 1 and 33/32 of `window_s` long), so a day at ten
-    readings a second costs the memory of 33 sums. Unknown until half the window lies between its first and its last
+    readings a second costs the memory of 33 sums; of a window of ten minutes or more they go over a restart. Unknown until half the window lies between its first and its last
     sample. One uncertain sample in the window makes the answer uncertain.
     """
 
-    __slots__ = ("closed", "limit", "slots", "window_s")
+    __slots__ = ("closed", "edition", "limit", "noted", "noted_at", "slots", "window_s")
 
     def __init__(self, limit: float, window_s: float) -> None:
         self.limit = limit
         self.window_s = window_s
+        self.edition = 0
+        """Another number when there is something new to remember."""
+        self.noted: list[list[float]] = []
+        self.noted_at = -math.inf
         self.slots: deque[Slot] = deque()
         self.closed: Moments | None = None
 
@@ -154,7 +162,53 @@ class Trend:
             slots.append(Slot(slot, sample.at, sample))
             while slots[0].number < slot - SLOTS:
                 slots.popleft()
-            self.closed = None
-            for full in list(slots)[:-1]:
-                self.closed = full.sum if self.closed is None else self.closed.plus(full.sum)
+            self._close()
+            self._note(sample.at)
         return slots[-1].sum if self.closed is None else self.closed.plus(slots[-1].sum)
+
+    def _close(self) -> None:
+        """Add up all slots but the last, which still grows."""
+        self.closed = None
+        for full in list(self.slots)[:-1]:
+            self.closed = full.sum if self.closed is None else self.closed.plus(full.sum)
+
+    def _note(self, at: float) -> None:
+        """A slot is full. What is kept for a restart is renewed at most once a slot, and once a minute."""
+        if self.window_s >= KEPT_FROM_S and at >= self.noted_at + KEPT_EVERY_S:
+            self.noted_at = at
+            self.noted = [[slot.sum.n, *map(_short, slot.sum[1:5]), slot.sum.worst] for slot in list(self.slots)[:-1]]
+            self.edition += 1
+
+    def remembered(self) -> list[list[float]] | None:
+        """The sums of the full slots: about 2 kB."""
+        return self.noted or None
+
+    def remember(self, saved: object, shift_s: float, now: float) -> None:
+        """Take back what `remembered` gave. A slot counts from the mean time of its samples on: half a slot is lost.
+        Over a reboot nobody knows for certain how long ago it was: those samples are uncertain."""
+        sums = [] if saved is None else saved
+        if not isinstance(sums, list) or len(sums) > SLOTS + 1:
+            raise ValueError(f"not the sums of at most {SLOTS + 1} slots: {saved!r}")
+        moments = sorted((_moments(one, shift_s) for one in sums), key=lambda one: one.at)
+        self.slots = deque(
+            Slot(math.floor(one.at * SLOTS / self.window_s), one.at, one) for one in moments if one.at <= now
+        )
+        self.noted, self.noted_at = [list(one) for one in moments], -math.inf
+        self._close()
+
+
+def _moments(saved: object, shift_s: float) -> Moments:
+    if (
+        not isinstance(saved, list)
+        or len(saved) != 6
+        or not all(isinstance(one, (int, float)) and -LARGEST < one < LARGEST for one in saved)
+    ):
+        raise ValueError(f"not the sums of a slot: {saved!r}")
+    n, at, value, at_at, at_value, worst = saved
+    if n < 1 or at_at < 0 or worst not in (Level.GOOD, Level.UNCERTAIN):
+        raise ValueError(f"not the sums of a slot: {saved!r}")
+    return Moments(int(n), at + shift_s, value, at_at, at_value, max(int(worst), Level.UNCERTAIN if shift_s else 0))
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.10g}")

@@ -34,6 +34,17 @@ def _agree(first: int, second: int) -> int:
 AGREE = tuple(tuple(_agree(first, second) for second in range(5)) for first in range(5))
 """``AGREE[first][second]``: what two consecutive frames say together."""
 
+DOUBT = (0, 1, 2, 1, 0)
+"""``DOUBT[truth]``: 0 certain, 1 uncertain, 2 unknown."""
+
+CLIP = (
+    (FALSE, FALSE_UNCERTAIN, UNKNOWN, TRUE_UNCERTAIN, TRUE),
+    (FALSE_UNCERTAIN, FALSE_UNCERTAIN, UNKNOWN, TRUE_UNCERTAIN, TRUE_UNCERTAIN),
+    (UNKNOWN, UNKNOWN, UNKNOWN, TRUE_UNCERTAIN, TRUE_UNCERTAIN),
+)
+"""``CLIP[doubt][truth]``: what is left of a truth that is remembered while what it rests on is in doubt: it may still
+raise, it no longer clears."""
+
 _KNOWN = {int(quality): quality for quality in Quality}
 
 QUALITIES = tuple(_KNOWN.get(byte, Quality.DRIVER_FAULT) for byte in range(256))

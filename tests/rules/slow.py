@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from gateway.model import Action, AlarmClass, Command, Level, State
 from rules import spec
+from tests.rules import slow_time
 
 TICK = 0.25
 F, FU, U, TU, T = range(5)
@@ -178,6 +179,32 @@ def truths(when, past, groups, track):  # noqa: C901  # one line a kind of condi
             return [T - one for one in truths(when.of, past, groups, track)]
         case spec.KOfN():
             return k_of_n(when, past, groups, track)
+        case spec.Changed() | spec.Frozen():
+            still = isinstance(when, spec.Frozen)
+            window_s = when.for_s if still else when.within_s
+            return list(hold(slow_time.motion(frames(when.point, past, groups), window_s, still), track))
+        case _:
+            return over_time(when, past, groups)[track]
+
+
+def over_time(when, past, groups):
+    """Both tracks of a condition over the past of others."""
+    times = [time for time, _ in past]
+    columns = [[truths(part, past, groups, track) for track in (0, 1)] for part in spec.parts(when)]
+    match when:
+        case spec.Held():
+            return slow_time.both(lambda track: slow_time.held(when.for_s, columns[0][track], times))
+        case spec.Times():
+            return slow_time.both(lambda track: slow_time.times_(when.n, when.within_s, columns[0][track], times))
+        case spec.Sequence():
+            parts = [[column[track] for column in columns] for track in (0, 1)]
+            return slow_time.both(lambda track: slow_time.sequence(when.within_s, parts[track], times))
+        case spec.Absence():
+            return slow_time.both(lambda track: slow_time.absence(when.within_s, *columns, times, track))
+        case spec.Latch():
+            return slow_time.both(lambda track: slow_time.latch(*columns, track))
+        case spec.Captured():
+            return slow_time.both(lambda track: slow_time.captured(columns[0][track], columns[1][track]))
 
 
 def present(alarm, now, sure, past):
@@ -197,24 +224,98 @@ def present(alarm, now, sure, past):
 
 
 LIFE = {"A+": "B", "D+": "B", "E+": "B", "F+": "B", "B-": "D", "C-": "A", "B=": "E", "C=": "F",
-        "Ba": "C", "Da": "A", "Ea": "F", "Er": "D", "Fr": "A"}  # fmt: skip
+        "Ba": "C", "Da": "A", "Ea": "F", "Er": "D", "Fr": "A",
+        **{hidden + change: hidden for hidden in "GHI" for change in "+-="}}  # fmt: skip
 STATES = dict(zip("ABCDEFGHI", State, strict=True))
+DOUBT_S = 1.0
+"""What the property tests put in place of `rules.aside.DOUBT_S`."""
+
+
+def hidden_by_design(alarm, past, groups):
+    """Is it suppressed, as far as its logic goes, at each instant?"""
+    if alarm.suppressed_by is None:
+        return [False] * len(past)
+    now, sure = (truths(alarm.suppressed_by, past, groups, track) for track in (0, 1))
+    hidden, doubt, out = False, None, []
+    for (time, _), is_now, is_sure in zip(past, now, sure, strict=True):
+        if not hidden:
+            hidden, doubt = is_sure == T, None
+        elif is_now in (F, FU):
+            hidden = False
+        elif is_now == T:
+            doubt = None
+        else:
+            doubt = time if doubt is None else doubt
+            hidden = time < doubt + DOUBT_S
+        out.append(hidden)
+    return out
+
+
+class Life:
+    """Where one alarm is, by letters."""
+
+    def __init__(self, alarm):
+        self.alarm, self.state, self.out = alarm, "A", []
+        self.present = self.hidden = False
+        self.until = None
+
+    def go(self, after, time):
+        if after is None:
+            return
+        self.out.append((self.alarm.id, STATES[self.state], STATES[after], time))
+        if after != self.state:
+            self.until = time + self.alarm.realarm_s if after == "C" and self.alarm.realarm_s else None
+        self.state = after
+
+    def end(self, time):
+        hidden = self.hidden and self.state in "GI"
+        self.go("H" if hidden else "B" if self.present else "A", time)
+
+    def look(self, there, hidden, time):
+        """What the conditions say at one instant; time itself comes first."""
+        if self.until is not None and time >= self.until:
+            if self.state == "C":
+                self.go("B", time)
+            else:
+                self.end(time)
+        self.hidden = hidden
+        if hidden and self.state not in "GHI":
+            self.go("H", time)
+        if there != self.present:
+            self.present = there
+            self.go(LIFE.get(self.state + ("+" if there else "=" if self.alarm.latching else "-")), time)
+        if not hidden and self.state == "H":
+            self.end(time)
+
+    def told(self, command, sure, time):
+        fire = self.alarm.cls == AlarmClass.FIRE
+        hides = command.who and command.why and command.for_s
+        match command.action:
+            case Action.ACKNOWLEDGE:
+                self.go(LIFE.get(self.state + "a"), time)
+            case Action.RESET if not fire or sure == F:
+                self.go(LIFE.get(self.state + "r"), time)
+            case Action.SHELVE if not fire and hides and self.state != "G":
+                self.go("G", time)
+                self.until = time + command.for_s
+            case Action.TAKE_OUT if hides and self.state != "I" and not (fire and self.state in "EF"):
+                self.go("I", time)
+                self.until = time + command.for_s
+            case Action.UNSHELVE if self.state == "G":
+                self.end(time)
+            case Action.RETURN if self.state == "I":
+                self.end(time)
 
 
 def transitions(alarm, events, groups, end):
     """``(alarm, before, after, at)`` of one alarm."""
     past = instants(events, end)
     now, sure = (truths(alarm.when, past, groups, track) for track in (0, 1))
-    state, was, out = "A", False, []
-    for (time, event), there, is_sure in zip(past, present(alarm, now, sure, past), sure, strict=True):
-        move = "" if there == was else "+" if there else "=" if alarm.latching else "-"
-        was = there
+    life = Life(alarm)
+    hidden = hidden_by_design(alarm, past, groups)
+    rows = zip(past, present(alarm, now, sure, past), hidden, sure, strict=True)
+    for (time, event), there, is_hidden, is_sure in rows:
+        life.look(there, is_hidden, time)
         if isinstance(event, Command) and event.alarm == alarm.id:
-            move = "a" if event.action == Action.ACKNOWLEDGE else "r"
-            if move == "r" and alarm.cls == AlarmClass.FIRE and is_sure != F:
-                move = ""
-        after = LIFE.get(state + move)
-        if after:
-            out.append((alarm.id, STATES[state], STATES[after], time))
-            state = after
-    return out
+            life.told(event, is_sure, time)
+    return life.out
