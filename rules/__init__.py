@@ -10,6 +10,8 @@ The map, from the inside out:
 | `condition`    | a rule's tree of comparisons, kept up to date scan by scan                             |
 | `timing`       | on-delay and off-delay: from a condition to "active" or "not active"                   |
 | `lifecycle`    | the standard's table of states and events, and its picture                             |
+| `aside`        | what hides an alarm for a time: a person, or its design                                |
+| `evidence`     | what a rule looked at when it moved                                                    |
 | `alarm`        | one alarm: condition + timing + life cycle, and what of it survives a restart          |
 | `engine`       | all alarms of a site: which scan concerns whom, who is due when, commands              |
 | `series`       | what a point says over time, in one line: the notation of rule tests                   |

@@ -19,6 +19,7 @@ After a start: ``Engine(...)``, ``restore`` if there is something, then ``step(N
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from heapq import heappop, heappush, heapreplace
@@ -26,10 +27,13 @@ from typing import NamedTuple
 
 from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Text, Transition
 from rules.alarm import Alarm
+from rules.aside import Aside
+from rules.clocks import Clocks
 from rules.condition import Key, Points
+from rules.evidence import TREND
 from rules.leaf import Leaf
 from rules.spec import AlarmSpec
-from rules.texts import message, unknown_alarm
+from rules.texts import headline, unknown_alarm
 
 Guard = Callable[[str, Callable[[], bool]], bool | None]
 """``guard(name, call)`` gives what ``call()`` gives, or None after a bug that it told of (`gateway.restart.Guard.call`)."""
@@ -65,6 +69,10 @@ class Standing(NamedTuple):
     """The condition now, before its delays: `rules.truth`, FALSE (0) to TRUE (4)."""
     evidence: Sample | Deadline | Command | None
     """The cause of the last transition; None if there was none since the start."""
+    present: bool = False
+    """The condition after its delays: what an alarm that is aside hides."""
+    aside: Aside | None = None
+    """Who hides it, why and until when, while it is shelved or out of service."""
 
 
 class _Watch(NamedTuple):
@@ -72,6 +80,8 @@ class _Watch(NamedTuple):
 
     points: int
     alarms: tuple[tuple[Alarm, tuple[Leaf, ...]], ...]
+    recent: deque[Scan]
+    """Its last scans, for evidence."""
 
 
 class Engine:
@@ -84,13 +94,14 @@ class Engine:
     ) -> None:
         """`groups`: (device, group) -> point ids in scan order. ValueError names each alarm that cannot be evaluated."""
         points = Points(groups)
+        self._recent: dict[Key, deque[Scan]] = {key: deque(maxlen=TREND + 1) for key in groups}
         self._guard = guard
         self._now = now
         self._alarms: list[Alarm] = []
         mistakes = []
         for order, spec in enumerate(alarms):
             try:
-                self._alarms.append(Alarm(spec, order, points, now))
+                self._alarms.append(Alarm(spec, order, points, now, self._recent))
             except ValueError as mistake:
                 mistakes.append(f"{spec.id}: {mistake}")
         self._by_id = {alarm.spec.id: alarm for alarm in self._alarms}
@@ -108,16 +119,18 @@ class Engine:
     def _index(self, groups: Mapping[Key, tuple[str, ...]]) -> dict[Key, _Watch]:
         leaves: dict[Key, dict[int, list[Leaf]]] = {key: {} for key in groups}
         for alarm in self._alarms:
-            for key, leaf in alarm.condition.leaves:
+            for key, leaf in alarm.leaves:
                 leaves[key].setdefault(alarm.order, []).append(leaf)
         return {
             key: _Watch(
-                len(names), tuple((self._alarms[order], tuple(watching)) for order, watching in leaves[key].items())
+                len(names),
+                tuple((self._alarms[order], tuple(watching)) for order, watching in leaves[key].items()),
+                self._recent[key],
             )
             for key, names in groups.items()
         }
 
-    def step(self, event: Scan | Command | None, now: float) -> Step:
+    def step(self, event: Scan | Command | Clocks | None, now: float) -> Step:
         """`event` happened (None: nothing but time), and it is `now`. A scan counts from its own `at`."""
         if not now > self._now:
             now = self._now
@@ -126,6 +139,10 @@ class Engine:
             pass
         elif isinstance(event, Scan):
             self._take(event, now)
+        elif isinstance(event, Clocks):
+            self._expire(now)
+            self._now = now
+            self._set(event, now)
         else:
             self._expire(now)
             refused = self._obey(event, now)
@@ -137,9 +154,10 @@ class Engine:
         self._changed = {}
         return step
 
-    def restore(self, saved: Mapping[str, bytes], shift_s: float) -> list[str]:
+    def restore(self, saved: Mapping[str, bytes], shift_s: float, *, bridged: bool = True) -> list[str]:
         """Be as the saved states say, their times moved by `shift_s`. Returns the ids of those that could not be used:
-        unreadable, or of no alarm of this site. Before the first step."""
+        unreadable, or of no alarm of this site. Before the first step. Not `bridged`: nobody knows how long it was off,
+        so what a person had shelved or taken out of service comes back."""
         unusable = []
         for name, state in saved.items():
             alarm = self._by_id.get(name)
@@ -147,7 +165,7 @@ class Engine:
                 unusable.append(name)
                 self._changed[name] = None
                 continue
-            if not alarm.restore(state, shift_s, self._now):
+            if not alarm.restore(state, shift_s, self._now, bridged=bridged):
                 unusable.append(name)
             alarm.saved = state
             self._note(alarm)
@@ -162,7 +180,16 @@ class Engine:
     def alarms(self) -> dict[str, Standing]:
         """How all alarms stand, in the site's order."""
         return {
-            alarm.spec.id: Standing(alarm.spec, message(alarm.spec), alarm.state, alarm.since, alarm.truth, alarm.cause)
+            alarm.spec.id: Standing(
+                alarm.spec,
+                headline(alarm.spec),
+                alarm.state,
+                alarm.since,
+                alarm.truth,
+                alarm.cause,
+                alarm.present,
+                alarm.aside,
+            )
             for alarm in self._alarms
         }
 
@@ -176,6 +203,7 @@ class Engine:
         if len(scan.values) != watch.points or len(scan.qualities) != watch.points:
             bad = bytes([Quality.DRIVER_FAULT]) * watch.points
             scan = Scan(scan.device, scan.group, scan.at, (None,) * watch.points, bad)
+        watch.recent.append(scan)
         for alarm, leaves in watch.alarms:
             self._look(alarm, partial(self._feed, alarm, leaves, scan, at), at)
 
@@ -190,6 +218,17 @@ class Engine:
 
     def _wake(self, alarm: Alarm, at: float) -> bool:
         self._settle(alarm, alarm.wake(at))
+        return True
+
+    def _set(self, clocks: Clocks, at: float) -> None:
+        for alarm in self._alarms:
+            if alarm.calendars:
+                self._look(alarm, partial(self._tell, alarm, clocks, at), at)
+
+    def _tell(self, alarm: Alarm, clocks: Clocks, at: float) -> bool:
+        for calendar in alarm.calendars:
+            calendar.set(clocks)
+        self._settle(alarm, alarm.judge(at, None))
         return True
 
     def _look(self, alarm: Alarm, look: Callable[[], bool], at: float) -> None:
@@ -219,10 +258,10 @@ class Engine:
             self._now = max(due, self._now)
             self._look(alarm, partial(self._wake, alarm, self._now), self._now)
 
-    def _settle(self, alarm: Alarm, transition: Transition | None) -> None:
+    def _settle(self, alarm: Alarm, transitions: tuple[Transition, ...]) -> None:
         """An alarm was looked at: note what came of it."""
-        if transition is not None:
-            self._transitions.append(transition)
+        if transitions:
+            self._transitions += transitions
         self._note(alarm)
         self._enqueue(alarm)
 

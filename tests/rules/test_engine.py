@@ -23,6 +23,9 @@ def engine_of(*alarms, groups=GROUPS, now=0.0):
     return Engine(alarms, groups, now)
 
 
+ASIDE = {"who": "Li", "why": "repair", "at": -5.0, "until": 100.0}
+
+
 def command(action, name="fire", at=0.0):
     return Command(action, name, "Li", at)
 
@@ -79,12 +82,20 @@ def test_a_transition_carries_the_person():
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("action", Action)
 def test_a_command_is_followed_or_refused_with_a_reason(state, action):
-    """Acknowledge from B, D, E; reset from E, F; whatever else is refused in both languages and changes nothing."""
-    engine = in_state(state, alarm(Above("s/x", 5)), active=True)
+    """Whatever has no cell is refused in both languages and changes nothing; an action that is no alarm's has none."""
+    engine = in_state(state, alarm(Above("s/x", 5), suppressed_by=Above("s/y", 5)), active=True, aside=ASIDE)
     engine.step(None, 0.0)
     standing = engine.alarms()["fire"].state
-    step = engine.step(command(action), 1.0)
-    allowed = {Action.ACKNOWLEDGE: ("B", "D", "E"), Action.RESET: ("E", "F")}[action]
+    assert standing == state
+    step = engine.step(Command(action, "fire", "Li", 0.0, "repair", 60.0), 1.0)
+    allowed = {
+        Action.ACKNOWLEDGE: "BDE",
+        Action.RESET: "EF",
+        Action.SHELVE: "ABCDEFHI",
+        Action.UNSHELVE: "G",
+        Action.TAKE_OUT: "ABCDEFGH",
+        Action.RETURN: "I",
+    }.get(action, "")
     followed = dict(zip(State, "ABCDEFGHI", strict=True))[standing] in allowed
     assert bool(step.transitions) == (step.refused is None) == followed
     if not followed:
@@ -120,8 +131,8 @@ def test_a_fire_whose_condition_is_unknown_or_uncertain_is_not_reset():
         (State.OUT_OF_SERVICE, False, State.NORMAL),
     ],
 )
-def test_what_is_aside_in_a_snapshot_comes_back_at_once(state, active, after):
-    """This release could never end it: better loud than silent for ever. By the present condition: active or not."""
+def test_what_nobody_answers_for_comes_back_at_once(state, active, after):
+    """Aside in a snapshot, without a person, and suppressed by a rule that is gone: better loud than silent for ever."""
     engine = in_state(state, active=active, now=2.0)
     assert json.loads(engine.save()["fire"])["active"] is active
     [found] = engine.step(None, 3.0).transitions

@@ -47,6 +47,15 @@ E | take out  | I
 F | take out  | I
 G | take out  | I
 H | take out  | I
+G | condition true                   | G
+G | condition false, not latching    | G
+G | condition false, latching        | G
+H | condition true                   | H
+H | condition false, not latching    | H
+H | condition false, latching        | H
+I | condition true                   | I
+I | condition false, not latching    | I
+I | condition false, latching        | I
 G | end, condition true  | B
 H | end, condition true  | B
 I | end, condition true  | B
@@ -96,13 +105,14 @@ CELLS = {
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", Event)
 def test_each_cell_is_the_standards(state, event):
-    """A missing cell is a move that the standard does not know."""
+    """A missing cell is a move that the standard does not know. It hides "condition true" in G, H and I; we record it."""
     assert TABLE.get((state, event)) == CELLS.get((state, event))
 
 
 def test_no_cell_leads_nowhere():
-    """A transition is a change."""
-    assert all(before != after for (before, _), after in TABLE.items())
+    """A transition is a change: of the state, or of what an aside state hides."""
+    hidden = {Event.RAISE, Event.CLEAR, Event.LATCH}
+    assert all(before != after or (before in ASIDE and event in hidden) for (before, event), after in TABLE.items())
 
 
 def test_states_are_grouped_by_what_they_say_about_the_condition():

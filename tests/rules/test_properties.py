@@ -2,12 +2,14 @@
 
 import math
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.model import Action, AlarmClass, Command, Quality, Scan, State
+from rules import aside
 from rules.engine import Engine
-from rules.lifecycle import ACTIVE, TABLE
+from rules.lifecycle import ACTIVE, ASIDE, TABLE
 from rules.spec import Above, All, Any, Below, Bit, Equals, KOfN, Not, Outside, Rate, Stale
 from rules.truth import FALSE
 from tests.rules import slow
@@ -51,16 +53,32 @@ def trees(leaves):
     return st.recursive(leaves, grow, max_leaves=5)
 
 
-def rules(conditions, name="one"):
-    return st.builds(
-        alarm,
-        conditions,
-        st.just(name),
-        st.sampled_from([AlarmClass.FIRE, AlarmClass.WATER]),
-        on_delay_s=ticks,
-        off_delay_s=ticks,
-        latching=st.booleans(),
-    )
+never = st.none()
+
+
+def rules(conditions, name="one", *, realarm=never, suppressed=never):
+    def of_class(cls):
+        return st.builds(
+            alarm,
+            conditions,
+            st.just(name),
+            st.just(cls),
+            on_delay_s=ticks,
+            off_delay_s=ticks,
+            latching=st.booleans(),
+            realarm_s=realarm,
+            suppressed_by=never if cls == AlarmClass.FIRE else suppressed,
+        )
+
+    return st.sampled_from([AlarmClass.FIRE, AlarmClass.WATER]).flatmap(of_class)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_doubt():
+    """So that the minute of `rules.aside` lies within what is played here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aside, "DOUBT_S", slow.DOUBT_S)
+        yield
 
 
 @st.composite
@@ -71,7 +89,16 @@ def scans(draw, keys=tuple(GROUPS), grades=qualities):
     return lambda at: Scan(*key, at, found, bytes(grade))
 
 
-commands = st.builds(lambda action: lambda at: Command(action, "one", "Li", at), st.sampled_from(list(Action)))
+ACTIONS = [
+    Action.ACKNOWLEDGE, Action.RESET, Action.SHELVE, Action.UNSHELVE, Action.TAKE_OUT, Action.RETURN,
+]  # fmt: skip
+commands = st.builds(
+    lambda action, who, why, for_s: lambda at: Command(action, "one", who, at, why, for_s),
+    st.sampled_from(ACTIONS),
+    st.sampled_from(["Li", "Li", "Li", ""]),
+    st.sampled_from(["repair", "repair", "repair", ""]),
+    st.one_of(ticks, ticks, st.none()),
+)
 pauses = st.integers(0, 6).map(lambda n: n * TICK)
 events = st.lists(st.tuples(pauses, st.one_of(scans(), scans(), scans(), commands)), max_size=25)
 
@@ -89,8 +116,12 @@ def told(found):
     return [(one.alarm, one.before, one.after, one.at) for one in found]
 
 
-@settings(max_examples=120, deadline=None)
-@given(rules(trees(st.one_of(readings(), readings(), rates, stales))), events, st.data())
+mixed = trees(st.one_of(readings(), readings(), rates, stales))
+lives = rules(mixed, realarm=st.one_of(st.none(), some_time), suppressed=st.one_of(st.none(), readings(), mixed))
+
+
+@settings(max_examples=150, deadline=None)
+@given(lives, events, st.data())
 def test_engine_equals_the_slow_one_however_often_it_is_stepped(rule, steps, data):
     """Same transitions at the same times, whether it is woken at its deadlines, between them or only by events."""
     history = dated(steps)
@@ -106,7 +137,7 @@ def test_engine_equals_the_slow_one_however_often_it_is_stepped(rule, steps, dat
 
 
 @settings(max_examples=60, deadline=None)
-@given(rules(trees(st.one_of(readings(), rates, stales))), events)
+@given(lives, events)
 def test_stepping_at_each_deadline_misses_nothing(rule, steps):
     """The deadline that a step returns is early enough, always ahead, and there is none when time changes nothing."""
     history = dated(steps)
@@ -141,8 +172,9 @@ wild_scans = st.builds(
     st.binary(min_size=1, max_size=3),
 )
 wild_commands = st.builds(
-    Command, st.sampled_from(list(Action)), st.sampled_from(["one", "two", "three"]), st.just("Li"), wild_times
-)
+    Command, st.sampled_from(list(Action)), st.sampled_from(["one", "two", "three"]), st.sampled_from(["Li", " "]),
+    wild_times, st.sampled_from(["repair", ""]), st.one_of(st.none(), st.floats(), st.floats(0, 100)),
+)  # fmt: skip
 wild = st.lists(
     st.tuples(st.one_of(st.none(), wild_scans, wild_scans, wild_commands), st.floats(-10, 200), st.booleans()),
     max_size=25,
@@ -151,18 +183,30 @@ everything = st.one_of(readings(), rates, stales)
 
 
 @settings(max_examples=120, deadline=None)
-@given(rules(trees(everything)), rules(trees(everything), "two"), wild)
+@given(
+    rules(
+        trees(everything), realarm=st.one_of(st.none(), some_time), suppressed=st.one_of(st.none(), trees(everything))
+    ),
+    rules(trees(everything), "two"),
+    wild,
+)
 def test_nothing_leads_to_an_undefined_state(one, two, steps):
     """Any scan, command, time or restart: it never raises, each transition is a cell of the table and follows the one
-    before, the deltas laid over each other are what is saved, a refusal changes nothing."""
+    before, `present` tells of what is hidden too, the deltas laid over each other are what is saved, what a person hid
+    has a person and an end, and no life is shelved or suppressed."""
     engine = Engine([one, two], GROUPS, 0.0)
     states = {"one": State.NORMAL, "two": State.NORMAL}
+    present = {"one": False, "two": False}
     journal, at, clock = {}, 0.0, 0.0
     for event, now, restart in steps:
         step = engine.step(event, now)
         clock = max(clock, now)
         for transition in step.transitions:
-            assert states[transition.alarm] == transition.before != transition.after
+            assert states[transition.alarm] == transition.before
+            moved = transition.before != transition.after
+            assert moved or (transition.before in ASIDE and present[transition.alarm] != transition.present)
+            assert transition.present == (transition.after in ACTIVE) or transition.after in ASIDE
+            present[transition.alarm] = transition.present
             assert any(cell[0] == transition.before and after == transition.after for cell, after in TABLE.items())
             assert at <= transition.at
             assert transition.since <= transition.at
@@ -171,7 +215,13 @@ def test_nothing_leads_to_an_undefined_state(one, two, steps):
         assert step.refused is None or isinstance(event, Command)
         journal |= step.changed
         assert {name: state for name, state in journal.items() if state is not None} == engine.save()
-        assert {name: standing.state for name, standing in engine.alarms().items()} == states
+        for name, standing in engine.alarms().items():
+            assert (standing.state, standing.present) == (states[name], present[name])
+            assert (standing.aside is not None) == (standing.state in (State.SHELVED, State.OUT_OF_SERVICE))
+            assert standing.aside is None or (
+                standing.aside.who.strip() and engine.alarms()[name].aside.until < math.inf
+            )
+            assert standing.spec.cls != AlarmClass.FIRE or standing.state not in (State.SHELVED, State.SUPPRESSED)
         if restart:
             saved = {name: state for name, state in journal.items() if state is not None}
             engine = Engine([one, two], GROUPS, clock)
@@ -179,7 +229,7 @@ def test_nothing_leads_to_an_undefined_state(one, two, steps):
             at = -math.inf
 
 
-single = rules(st.recursive(
+single = rules(realarm=st.one_of(st.none(), some_time), conditions=st.recursive(
     readings(st.sampled_from(["a/x", "a/y"])),
     lambda parts: st.one_of(
         st.builds(All, st.lists(parts, min_size=1, max_size=3).map(tuple)),
@@ -194,18 +244,18 @@ of_a = st.lists(st.tuples(pauses, st.one_of(scans(keys=(("a", 0),)), commands)),
 @settings(max_examples=120, deadline=None)
 @given(single, of_a, of_a, scans(keys=(("a", 0),)))
 def test_a_restart_changes_no_transition(rule, before, after, first):
-    """Saved and restored at any moment at which no clearing is under way, and read at once: the same transitions as
-    without the restart. (A clearing under way starts anew: nobody looked in between.)"""
+    """Saved and restored at any moment at which no clearing is under way, and read twice at once: the same transitions as
+    without the restart. (A clearing under way starts anew: nobody looked in between. Two frames let a fire be reset.)"""
     engine = Engine([rule], GROUPS, 0.0)
     past = dated(before)
     for event in past:
         engine.step(event, event.at)
     now = past[-1].at if past else 0.0
     standing = engine.alarms()["one"]
-    assume(standing.state not in ACTIVE or standing.truth != FALSE)
+    assume(not standing.present or standing.truth != FALSE)
     again = Engine([rule], GROUPS, now)
     assert again.restore(engine.save(), 0.0) == []
-    for event in [first(now), *dated(after, now)]:
+    for event in [first(now), first(now), *dated(after, now)]:
         assert told(again.step(event, event.at).transitions) == told(engine.step(event, event.at).transitions)
         assert again.save() == engine.save()
 
@@ -246,6 +296,37 @@ def test_doubt_and_ignorance_never_clear(rule, before, after):
             assert engine.step(event, event.at).transitions == ()
         assert engine.step(None, now + 1000).transitions == ()
         break  # the history of this engine was changed
+
+
+doubting = trees(st.one_of(readings(), rates))  # silence is never in doubt
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rules(doubting, realarm=st.one_of(st.none(), some_time), suppressed=st.one_of(st.none(), doubting)),
+    events,
+    st.lists(st.tuples(pauses, st.one_of(doubtful, commands)), max_size=10),
+)
+def test_doubt_clears_nothing_in_any_state(rule, before, after):
+    """Whatever a person or the design hides: from the moment at which every point is only uncertain or bad, what is
+    present stays present, and at the end of everything it is active."""
+    engine = Engine([rule], GROUPS, 0.0)
+    for event in dated(before):
+        engine.step(event, event.at)
+        if engine.alarms()["one"].present:
+            now = event.at
+            break
+    else:
+        return
+    for key, names in GROUPS.items():
+        engine.step(Scan(*key, now, (None,) * len(names), bytes([Quality.NOT_RESPONDING]) * len(names)), now)
+    for event in dated(after, now):
+        step = engine.step(event, event.at)
+        assert all(one.present for one in step.transitions)
+    engine.step(None, now + 1000)
+    standing = engine.alarms()["one"]
+    assert standing.present
+    assert standing.state in ACTIVE
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,7 @@ from gateway.model import Action, AlarmClass, Command, Place, Severity, State, T
 from rules.engine import Engine
 from rules.lifecycle import TABLE
 from rules.spec import Above, AlarmSpec
-from rules.texts import FIRE_NOT_OVER, REFUSED, message, unknown_alarm
+from rules.texts import FIRE_NOT_OVER, REFUSED, headline, unknown_alarm
 from tests.rules.transcript import alarm
 
 
@@ -14,19 +14,20 @@ def test_an_alarm_is_told_with_its_place():
     """In the words of docs/payloads.md."""
     place = Place(building="12", unit="1", floor="12", flat="1203")
     spec = AlarmSpec("f", AlarmClass.FIRE, Severity.CRITICAL, Above("a/b", 1), Text("火警", "Fire"), place)
-    assert message(spec) == ("12号楼1单元12层1203室 火警", "Fire, building 12, unit 1, floor 12, flat 1203")
+    assert headline(spec) == ("12号楼1单元12层1203室 火警", "Fire, building 12, unit 1, floor 12, flat 1203")
 
 
 def test_an_alarm_without_a_place_is_told_alone():
     spec = AlarmSpec("f", AlarmClass.FIRE, Severity.CRITICAL, Above("a/b", 1), Text("火警", "Fire"))
-    assert message(spec) == ("火警", "Fire")
+    assert headline(spec) == ("火警", "Fire")
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("action", Action)
 def test_every_refusal_of_the_table_has_its_reason(state, action):
     """A command has either a cell or a reason, never both, never neither."""
-    allowed = any(before == state and event == action for before, event in TABLE)
+    ends = {Action.UNSHELVE: State.SHELVED, Action.RETURN: State.OUT_OF_SERVICE}
+    allowed = any(before == state and event == action for before, event in TABLE) or ends.get(action) == state
     assert allowed != ((state, action) in REFUSED)
 
 

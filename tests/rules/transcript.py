@@ -4,8 +4,10 @@
     2     smoke/1 7 8                        the device's group 1
     5     .                                  nothing but time
     6     acknowledge fire                   a person, Li
+    6     shelve fire 60                     for 60 s, with a reason
     7     restart                            save, a new engine, restore
     8     restart 1000                       the same over a reboot: the new boot's clock is 1000 s ahead of the old one's
+    8     restart 1000 unbridged             nobody knows how long it was off
     9     smoke 6.0        => fire AB sample      alarm, letters of the states before and after, kind of cause
     10    reset fire       => refused
 
@@ -51,7 +53,7 @@ def groups_of(script, alarms):
     groups = {}
     for line in script.strip().splitlines():
         words = line.split("=>")[0].split()[1:]
-        if words[0] in (".", "restart") or words[-1] in names:
+        if words[0] in (".", "restart") or names.intersection(words):
             continue
         device, _, group = words[0].partition("/")
         groups[device, int(group or 0)] = tuple(f"{device}/{group and group + '.'}{n}" for n in range(len(words) - 1))
@@ -74,9 +76,9 @@ def play(script, *alarms):
             ahead += shift
             now += shift
             engine = Engine(alarms, groups, now)
-            assert engine.restore(saved, shift) == []
+            assert engine.restore(saved, shift, bridged="unbridged" not in rest) == []
         elif what in tuple(Action):
-            event = Command(Action(what), rest[0], "Li", now)
+            event = Command(Action(what), rest[0], "Li", now, "repair", float(rest[1]) if rest[1:] else None)
         elif what != ".":
             device, _, group = what.partition("/")
             event = scan(device, int(group or 0), now, rest)
