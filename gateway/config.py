@@ -27,6 +27,7 @@ from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
+from gateway.site.chosen import Chosen, choose
 from gateway.site.devices import DeviceReader, declared, items, read_buses, unique
 from gateway.site.schema import (
     AlarmShape,
@@ -62,7 +63,7 @@ class Site:
     buses: tuple[BusSpec, ...]
     devices: tuple[Device, ...]
     alarms: tuple[AlarmSpec, ...]
-    """Those of the file, then ``<device>/silent`` for each device."""
+    """Those of the file, those of the rule library, then ``<device>/silent`` for each device."""
     uplinks: tuple[UplinkSpec, ...]
     journal: JournalSpec
     report: ReportSpec
@@ -71,6 +72,8 @@ class Site:
     """Devices whose template was never proved by frames of a manual or a recorded device: people are told."""
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Dotted path -> line in `source`, of the uplinks."""
+    library: Chosen = field(default_factory=Chosen, repr=False, compare=False)
+    """What the rule library made of it."""
 
 
 def load(
@@ -117,7 +120,12 @@ def _site(
     buses = read_buses(document, root)
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
-    alarms = _alarms(document, site_rules.Field(reader.devices, buses, reader.unclear))
+    around = site_rules.Field(reader.devices, buses, reader.unclear)
+    own = _alarms(document, around)
+    chosen = choose(document, reader.given, around)
+    rounds = site_rules.rounds_s(around)
+    silent = (site_rules.silent(device, around, rounds[device.bus]) for device in around.devices.values())
+    alarms = (*own, *chosen.alarms, *silent)
     uplinks = _uplinks(document, root)
     socket = str(root / gateway.control_socket) if gateway is not None else ""
     if len(socket.encode()) > LONGEST_SOCKET_BYTES:
@@ -144,6 +152,7 @@ def _site(
         path,
         frozenset(reader.unproved),
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
+        chosen,
     )
 
 
@@ -170,9 +179,7 @@ def _alarms(document: Document, field: site_rules.Field) -> tuple[AlarmSpec, ...
         when = site_rules.condition(given, field, document, (*keys, "when"))
         if shape is not None and when is not None:
             alarms.append(site_rules.alarm(shape, when, field, document, keys))
-    rounds = site_rules.rounds_s(field)
-    silent = (site_rules.silent(device, field, rounds[device.bus]) for device in field.devices.values())
-    return (*alarms, *silent)
+    return tuple(alarms)
 
 
 def _uplinks(document: Document, root: Path) -> tuple[UplinkSpec, ...]:
