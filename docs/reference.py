@@ -7,14 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway import config
+from gateway import config, metrics
+from gateway.site import library_page
 from gateway.wire import payloads
 from rules import lifecycle
 
 HERE = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "alarm-states.md": lifecycle.diagram,
+    "metrics.md": metrics.reference,
     "payloads.md": payloads.reference,
+    "rule-library.md": library_page.page,
     "site-file.md": config.reference,
     "site.schema.json": lambda: json.dumps(config.json_schema(), ensure_ascii=False, indent=1) + "\n",
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import live, rules, site
+from gateway.commands import callers, library, live, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ pki.command("init")(site.pki_init)
 app.command()(site.run)
 app.command()(site.check)
 app.command()(site.demo)
+app.command("rules")(library.rules)
 app.command("test-rules")(rules.try_rules)
 app.add_typer(pki, name="pki")
 app.command()(live.status)
@@ -27,4 +28,6 @@ app.command()(live.alarms)
 app.command()(live.ack)
 app.command()(live.reset)
 app.command()(live.read)
+app.command()(callers.discover)
+app.command("duty-check")(callers.duty_check)
 app.command()(site.decode)

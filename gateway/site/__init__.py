@@ -10,5 +10,9 @@
 | `rules`      | conditions and alarms: `when:` becomes `rules.spec`                    |
 | `limits`     | whether a condition can come true and end: ranges, periods, hysteresis |
 | `scenarios`  | scenario files: tests of a site's rules become `rules.scenario`       |
+| `roles`      | classes of devices and roles of points: how a library's rule finds them |
+| `library`    | the rule library's files: their shape and reading                       |
+| `expansion`  | a rule and a device become an alarm as the file could have it           |
+| `chosen`     | what a site switches on, changes and leaves out of the library          |
 | `reference`  | docs/site-file.md and the JSON Schema, from the same declarations      |
 """

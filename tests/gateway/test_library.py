@@ -1,19 +1,23 @@
 """The rule library's own files, and what they become on a site. Mistakes of a site: ``sites/bad/library.yaml``."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from drivers import DRIVERS
 from gateway import config
+from gateway.commands import app
 from gateway.model import Place
-from gateway.site import library
+from gateway.site import library, library_page
 from gateway.site.expansion import ANY, AREAS, WHOLE
 from gateway.site.roles import CLASSES, ROLES
 from rules.spec import Above, Equals, KOfN, Not
 
 SITES = Path(__file__).parent / "sites"
+ROOT = Path(__file__).parents[2]
 RULES = [rule for family in library.families().values() for rule in family.rules]
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
@@ -137,7 +141,7 @@ def test_contacts_the_other_way_round_and_states_of_an_enumeration_are_roles():
 
 def test_a_rule_asks_for_the_opposite_of_a_state():
     """``value: false`` of a contact is its other value."""
-    compound = config.load(Path(config.__file__).parents[1] / "examples" / "compound" / "site.yaml")
+    compound = config.load(ROOT / "examples" / "compound" / "site.yaml")
     device = next(device for device in compound.devices if device.cls == "door")
     forced = next(alarm for alarm in compound.alarms if alarm.id == f"{device.id}/forced")
     assert Equals(f"{device.id}/lock_engaged", 1) in forced.when.of
@@ -158,3 +162,47 @@ def test_a_file_of_the_library_that_is_damaged_says_where(tmp_path):
     with pytest.raises(config.ConfigError) as caught:
         library.load(path)
     assert {mistake.line for mistake in caught.value.mistakes} == {3}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["rules", *arguments])
+
+
+def test_the_command_lists_the_library_and_explains_a_rule():
+    """In both languages; a misspelt name gets the nearest one and exit status 1."""
+    listed = json.loads(invoke("--json").stdout)["rules"]
+    assert [one["rule"] for one in listed] == [rule.reference for rule in RULES]
+    assert "Rule library" in invoke().stdout
+    told = invoke("explain", "fire/confirmed").stdout
+    assert "GB 50116-2013, 4.6.1 (B)" in told
+    assert "confirm_s = 60 s" in told
+    assert CHINESE.search(told)
+    assert json.loads(invoke("explain", "fire/confirmed@1", "--json").stdout)["id"] == "confirmed"
+    wrong = invoke("explain", "fire/confirmd")
+    assert wrong.exit_code == 1
+    assert "did you mean 'fire/confirmed'?" in wrong.stderr
+
+
+def test_the_command_says_what_the_library_becomes_on_a_site():
+    """Alarms with their parameters, what fits nothing, what was left out and why."""
+    compound = str(ROOT / "examples" / "compound" / "site.yaml")
+    told = json.loads(invoke(compound, "--json").stdout)
+    held = {one["alarm"]: one["parameters"] for one in told["alarms"] if one["rule"].startswith("access/held-open@")}
+    assert held["door-8-1/held-open"] == {"hold_open_s": 300}
+    assert held["door-7-1/held-open"] == {"hold_open_s": 120}
+    assert "fire/heat" in told["idle"]
+    assert {"device": "tilt-top", "rule": "slope/tilt-drift"}.items() <= told["without"][0].items()
+    shown = invoke(compound).stdout
+    assert "Left out" in shown
+    assert "fire/heat: switched on, fits nothing here" in shown
+
+
+def test_the_command_tells_the_mistakes_of_a_site():
+    wrong = invoke(str(SITES / "bad" / "roles.yaml"))
+    assert wrong.exit_code == 78
+    assert "roles.yaml" in wrong.stderr
+
+
+def test_the_page_in_docs_is_the_one_of_the_code():
+    """`make reference` writes it; `make check` compares."""
+    assert (ROOT / "docs" / "rule-library.md").read_text(encoding="utf-8") == library_page.page()
