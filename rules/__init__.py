@@ -16,5 +16,6 @@ The map, from the inside out:
 | `engine`       | all alarms of a site: which scan concerns whom, who is due when, commands              |
 | `series`       | what a point says over time, in one line: the notation of rule tests                   |
 | `scenario`     | a test of rules as data, and how it is played                                          |
+| `reach`        | can a condition ever be true, given what its points can say?                           |
 | `texts`        | what a person reads: the alarm with its place, why a command was refused               |
 """

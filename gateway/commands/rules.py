@@ -10,13 +10,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from gateway import config
 from gateway.commands.console import EX_CONFIG, AsJson, err, out, table
 from gateway.errors import ConfigError, Mistake
 from gateway.judged import Judged, judged
+from gateway.site import scenarios as scenario_files
 from rules.scenario import Difference, Scenario, play
-
-FOLDER = "scenarios"
-"""Beside the site file: where its scenarios are when none are named."""
 
 
 class Failed(NamedTuple):
@@ -56,7 +55,7 @@ def try_rules(
     """
     rules, files = _load(site, scenarios)
     failed, passed, total = _play(rules, files)
-    uncovered = _uncovered(rules, [one for _, ones in files for one in ones]) if coverage else []
+    uncovered = scenario_files.uncovered(rules, [one for _, ones in files for one in ones]) if coverage else []
     if as_json:
         answer: dict[str, object] = {
             "scenarios": total,
@@ -74,16 +73,13 @@ def try_rules(
 
 def _load(site: Path, named: Sequence[Path] | None) -> tuple[Judged, list[tuple[str, tuple[Scenario, ...]]]]:
     """The site's rules and the scenarios of each file; exits 78 after telling every mistake in all of them."""
-    from gateway import config
-    from gateway.site import scenarios
-
     mistakes: list[Mistake] = []
     files: list[tuple[str, tuple[Scenario, ...]]] = []
     try:
         rules = judged(config.load(site))
         for path in _paths(site, named):
             try:
-                files.append((str(path), scenarios.load(path, rules)))
+                files.append((str(path), scenario_files.load(path, rules)))
             except ConfigError as error:
                 mistakes += error.mistakes
         if not mistakes:
@@ -97,10 +93,9 @@ def _load(site: Path, named: Sequence[Path] | None) -> tuple[Judged, list[tuple[
 
 
 def _paths(site: Path, named: Sequence[Path] | None) -> list[Path]:
-    paths = []
-    for one in named or [site.parent / FOLDER]:
-        paths += sorted(one.glob("*.yaml")) if one.is_dir() or not named else [one]
-    return paths
+    if not named:
+        return scenario_files.beside(site)
+    return [path for one in named for path in (sorted(one.glob("*.yaml")) if one.is_dir() else [one])]
 
 
 def _play(rules: Judged, files: Iterable[tuple[str, tuple[Scenario, ...]]]) -> tuple[list[Failed], int, int]:
@@ -117,12 +112,6 @@ def _play(rules: Judged, files: Iterable[tuple[str, tuple[Scenario, ...]]]) -> t
                 passed += not found
                 failed += [Failed(file, scenario.name, one) for one in found]
     return failed, passed, total
-
-
-def _uncovered(rules: Judged, scenarios: Iterable[Scenario]) -> list[str]:
-    """The alarms of the site that no scenario expects to be anything but normal."""
-    covered = frozenset[str]().union(*(one.covers() for one in scenarios))
-    return [spec.id for spec in rules.site.alarms if spec.id not in covered]
 
 
 def _tell(failed: Sequence[Failed], passed: int, total: int, uncovered: Sequence[str]) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.commands.console import EX_CONFIG, AsJson, err, not_installed, out, table
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Mistake
+
+if TYPE_CHECKING:  # what only some commands need is imported by them
+    from gateway.check import CheckReport
+    from gateway.config import Site
+    from rules.scenario import Scenario
 
 
 def run(site: Annotated[Path, typer.Argument(help="Site file. 站点文件")]) -> None:
@@ -24,24 +30,30 @@ def check(
     site: Annotated[Path, typer.Argument(help="Site file. 站点文件")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a site file: every mistake at once, and what the site will do. 检查站点文件"""
+    """Check a site file: every mistake at once, what is unwise, and what the site will do. 检查站点文件
+
+    Exit status: 0 no mistake (warnings do not count), 78 mistakes.
+    """
     from gateway import check as checking
     from gateway import config
 
-    report, mistakes = None, []
+    report, mistakes, warned = None, [], []
     try:
         loaded = config.load(site)
     except ConfigError as error:
         mistakes = error.mistakes
     else:
         report, mistakes = checking.report(loaded), config.uplink_mistakes(loaded)
+        warned = _warnings(loaded, report)
     if as_json:
-        told = [{"file": m.file, "line": m.line, "path": m.path, "en": m.en, "zh": m.zh} for m in mistakes]
-        answer = {"ok": not mistakes, "mistakes": told, "site": report and report.to_json()}
+        told, advice = ([asdict(one) for one in ones] for ones in (mistakes, warned))
+        answer = {"ok": not mistakes, "mistakes": told, "warnings": advice, "site": report and report.to_json()}
         sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1) + "\n")
     else:
         for one in report.tables() if report else ():
             out.print(table(one.title, one.columns, one.rows))
+        for warning in warned:
+            out.print(f"warning 警告 {warning}", markup=False, highlight=False, soft_wrap=True)
         for mistake in mistakes:
             err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
         if mistakes:
@@ -50,6 +62,23 @@ def check(
             out.print("no mistakes 无错误")
     if mistakes:
         raise typer.Exit(EX_CONFIG)
+
+
+def _warnings(site: Site, report: CheckReport) -> list[Mistake]:
+    """What is unwise about a site that has no mistakes, and what is wrong with its scenario files."""
+    from gateway import lint
+    from gateway.judged import judged
+    from gateway.site import scenarios
+
+    rules = judged(site)
+    tried: list[Scenario] = []
+    wrong: list[Mistake] = []
+    for path in scenarios.beside(site.source):
+        try:
+            tried += scenarios.load(path, rules)
+        except ConfigError as error:
+            wrong += error.mistakes
+    return lint.warnings(site, report, scenarios.uncovered(rules, tried)) + wrong
 
 
 def demo(

@@ -13,7 +13,7 @@ docs/scenarios.md explains the keys for who writes such files. Bounded: the size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,17 @@ def load(path: Path, site: Judged) -> tuple[Scenario, ...]:
     if document.mistakes:
         raise ConfigError(sorted(document.mistakes, key=lambda one: one.line))
     return made
+
+
+def beside(site: Path) -> list[Path]:
+    """The scenario files of a site where none are named: those in ``scenarios/`` beside its file."""
+    return sorted((site.parent / "scenarios").glob("*.yaml"))
+
+
+def uncovered(site: Judged, tried: Iterable[Scenario]) -> list[str]:
+    """The alarms of the site that no scenario expects to be anything but normal."""
+    covered = frozenset[str]().union(*(one.covers() for one in tried))
+    return [spec.id for spec in site.site.alarms if spec.id not in covered]
 
 
 class _Reader:
