@@ -280,6 +280,13 @@ class Action(StrEnum):
     """Out of service, for repair."""
     RETURN = "return"
     """To service."""
+    DUTY_CHECK = "duty_check"
+    """查岗; its subject is a device (`gateway.callers`), not an alarm."""
+    ARM = "arm"
+    """A partition (`rules.partition`); `Command.value`: mode, then the zones to go without."""
+    DISARM = "disarm"
+    LEVEL = "level"
+    """The guard level (`rules.post`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +465,14 @@ class ReportSpec:
     """Report by exception; `by_exception` off sends every value of every scan."""
 
     by_exception: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSpec:
+    """Where Prometheus reads; see `gateway.metrics`."""
+
+    host: str
+    tcp_port: int
 
 
 @dataclass(frozen=True, slots=True)
