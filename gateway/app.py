@@ -18,22 +18,26 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
 from gateway import config, health, last_good
+from gateway.callers import Callers
 from gateway.clock import Clock, SystemClock
 from gateway.control import Control
 from gateway.errors import ConfigError
 from gateway.field.bus import Bus
+from gateway.field.datagrams import Datagrams
 from gateway.field.listener import Listener
 from gateway.judged import judged
 from gateway.lending import Lending
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
+from gateway.metrics import Metrics
+from gateway.metrics import Metrics
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
-from gateway.pipeline import CLOCKS, STATE, Pipeline
+from gateway.pipeline import CLOCKS, POST, STATE, Pipeline
 from gateway.plausible import Plausible
 from gateway.poller import Poller
 from gateway.report import Reporter
@@ -93,21 +97,28 @@ def run(path: Path) -> int:
     return status
 
 
-def bridge(saved: bytes | None, clock: Clock) -> float:
-    """Seconds to add to saved monotonic times so that they mean the same on this boot's clock.
+class Bridge(NamedTuple):
+    """From the clock of an earlier boot to this one's."""
 
-    Within one boot nothing. Across a reboot what had elapsed when it was last written stays elapsed, plus the time
-    between as far as both wall clocks can be trusted; else the gap counts as nothing ("at least", law 2).
-    """
+    shift_s: float
+    """To be added to saved monotonic times, so that they mean the same on this boot's clock."""
+    sure: bool
+    """Else the gap between counts as nothing: what had elapsed stays elapsed, "at least" (law 2)."""
+
+
+def bridge(saved: bytes | None, clock: Clock) -> Bridge:
+    """Within one boot nothing is to be added. Across a reboot what had elapsed when it was last written stays elapsed,
+    plus the time between as far as both wall clocks can be trusted."""
     try:
         then = json.loads(saved or b"{}")
         boot, at, wall, trusted = then["boot"], float(then["at"]), float(then["wall"]), bool(then["trusted"])
     except (ValueError, KeyError, TypeError):
-        return 0.0
+        return Bridge(0.0, sure=False)
     if boot == clock.boot:
-        return 0.0
-    between = max(0.0, clock.wall() - wall) if trusted and clock.trusted() else 0.0
-    return clock.monotonic() - at - between
+        return Bridge(0.0, sure=True)
+    sure = trusted and clock.trusted() and clock.wall() >= wall
+    between = clock.wall() - wall if sure else 0.0
+    return Bridge(clock.monotonic() - at - between, sure)
 
 
 class Parts:
@@ -126,6 +137,7 @@ class Parts:
         self.engine = rules.engine(clock.monotonic(), self.guard.call)
         self.alarms, self.telemetry = alarms, telemetry
         self.plausible = Plausible(groups)
+        self.post = Post(site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()})
         self.pipeline = Pipeline(
             self.engine,
             self.specs,
@@ -138,6 +150,7 @@ class Parts:
             simulated=_simulated(self.specs, site.devices),
             commit_s=site.journal.telemetry_commit_s,
             plausible=self.plausible,
+            post=self.post,
         )
         used = [spec for spec in site.buses if self._on(spec.id)]
         self.buses = {spec.id: seams.bus(spec, clock) for spec in used if spec.kind is not BusKind.LISTEN}
@@ -166,11 +179,14 @@ class Parts:
             polls[device.id] = opened(device, spec.speaks)
         return Poller(self.buses[spec.id], devices, polls, self.clock, self.pipeline.take, self.guard)
 
-    def _listener(self, spec: BusSpec) -> Listener:
+    def _listener(self, spec: BusSpec) -> Listener | Datagrams:
         devices = self._on(spec.id)
         listen = DRIVERS[devices[0].driver].listen
         assert listen is not None  # config lets only one driver, one that is spoken to, onto such a bus
-        return Listener(spec, devices, listen, self.clock, self.pipeline.take, self.guard)
+        if open_port := DRIVERS[devices[0].driver].open_port:
+            listen = open_port()
+        port = Datagrams if spec.transport == "udp" else Listener
+        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard)
 
     def _uplink(self, spec: UplinkSpec, seams: Seams) -> Uplink:
         return Uplink(
@@ -192,7 +208,8 @@ class Parts:
         """Be as the last run was: alarms stand as they stood, delays run on."""
         state = self.alarms.state()
         saved = {key.removeprefix(STATE): body for key, body in state.items() if key.startswith(STATE)}
-        gone = self.engine.restore(saved, bridge(state.get(CLOCKS), self.clock))
+        gap = bridge(state.get(CLOCKS), self.clock)
+        gone = self.engine.restore(saved, gap.shift_s, bridged=gap.sure)
         for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
         # First the engine's states on this boot's clock, then a record: they go into one commit (law 4).
@@ -220,6 +237,7 @@ class Parts:
             "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,
+            "life_isolated": lambda: any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
             "points_doubtful": self.plausible.doubtful,
         }
         beats = {lane: health.Beat(self.clock, worker.submit) for lane, worker in workers.items()}
@@ -347,25 +365,29 @@ def _tell(site: config.Site, opened: Sequence[Opened]) -> None:
 
 def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, Any, None]]:
     """Name -> what runs for ever, each kept alive by the guard."""
+    callers = Callers(parts.site.devices, parts.listeners, parts.pipeline, parts.clock)
+    views = parts.views()
     control = Control(
         Path(parts.site.gateway.control_socket),
-        parts.views().table(),
+        views.table() | callers.views(),
         parts.pipeline.command,
         parts.clock,
         parts.guard,
         parts.pipeline.written,
-        parts.lending().table(),
+        parts.lending().table() | callers.talks(),
     )
     vital = {
         **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},
         **{f"bus {name}": listener.run for name, listener in parts.listeners.items()},
         "health": watcher.run,
     }
-    others = {
+    others: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         **{f"uplink {name}": uplink.run for name, uplink in parts.uplinks.items()},
         "control": control.run,
         "clock": parts.date_this_boot,
     }
+    if parts.site.metrics:
+        others["metrics"] = Metrics(parts.site.metrics, views.status, parts.guard).run
     return {
         **{name: parts.guard.keep(name, run, parts.clock) for name, run in vital.items()},
         **{name: parts.guard.keep(name, run, parts.clock, limit=None) for name, run in others.items()},

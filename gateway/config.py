@@ -24,7 +24,7 @@ from drivers import DRIVERS
 from drivers.contract import Driver
 from gateway import keys as private_keys
 from gateway.errors import ConfigError, Mistake
-from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, ReportSpec, Text, UplinkSpec
+from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
 from gateway.site.chosen import Chosen, choose
@@ -33,6 +33,7 @@ from gateway.site.schema import (
     AlarmShape,
     GatewayShape,
     JournalShape,
+    MetricsShape,
     ReportShape,
     SiteFrame,
     UplinkShape,
@@ -72,6 +73,7 @@ class Site:
     """Devices whose template was never proved by frames of a manual or a recorded device: people are told."""
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Dotted path -> line in `source`, of the uplinks."""
+    metrics: MetricsSpec | None = None
     library: Chosen = field(default_factory=Chosen, repr=False, compare=False)
     """What the rule library made of it."""
 
@@ -117,6 +119,7 @@ def _site(
     gateway = _section(GatewayShape, "gateway", document)
     journal = _section(JournalShape, "journal", document)
     report = _section(ReportShape, "report", document)
+    metrics = _metrics(document)
     buses = read_buses(document, root)
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
@@ -152,8 +155,16 @@ def _site(
         path,
         frozenset(reader.unproved),
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
+        metrics,
         chosen,
     )
+
+
+def _metrics(document: Document) -> MetricsSpec | None:
+    """Nothing listens where the section is not there."""
+    given = document.value.get("metrics") if isinstance(document.value, dict) else None
+    shape = None if given is None else validate(MetricsShape, given, document, ("metrics",))
+    return None if shape is None else MetricsSpec(shape.host, shape.tcp_port)
 
 
 def _section(shape: type[S], name: str, document: Document) -> S | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from gateway.site import plausible, template
 from gateway.site import schema as site
 from gateway.site import shapes_when as when
-from gateway.site.shape import FILE, HOST, ID, POINT, WORDS, Shape
+from gateway.site.shape import CLOCK, DATE, FILE, HOST, ID, POINT, WORDS, Shape
 
 _SITE: tuple[type[Shape], ...] = (
     site.SiteShape,
@@ -25,9 +25,20 @@ _SITE: tuple[type[Shape], ...] = (
     when.RateShape,
     when.StaleShape,
     when.KOfNShape,
+    when.ChangedShape,
+    when.FrozenShape,
+    when.HeldShape,
+    when.TimesShape,
+    when.SequenceShape,
+    when.AbsenceShape,
+    when.ScheduleShape,
+    when.LatchShape,
+    when.CapturedShape,
+    site.CalendarShape,
     site.UplinkShape,
     site.JournalShape,
     site.ReportShape,
+    site.MetricsShape,
     site.PlaceShape,
     site.TextShape,
 )
@@ -39,7 +50,15 @@ _TEMPLATE: tuple[type[Shape], ...] = (
     plausible.CounterShape,
 )
 _SHAPES = {shape.__name__: shape for shape in (*_SITE, *_TEMPLATE)}
-_PATTERNS = {ID: "id", HOST: "host", FILE: "path", WORDS: "text", POINT: "device/point"}
+_PATTERNS = {
+    ID: "id",
+    HOST: "host",
+    FILE: "path",
+    WORDS: "text",
+    POINT: "device/point",
+    CLOCK: "hh:mm",
+    DATE: "yyyy-mm-dd",
+}
 
 _HEAD = """# The site file 站点文件
 

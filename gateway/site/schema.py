@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from gateway.model import Text
 from gateway.site.plausible import QuantityShape
-from gateway.site.shape import Delay, File, Host, Id, Number, Part, Period, Shape, Span, Words, field, scalar
+from gateway.site.shape import Date, Delay, File, Host, Id, Number, Part, Period, Shape, Span, Words, field, scalar
 from gateway.site.shapes_when import WhenShape
 
 
@@ -48,6 +48,14 @@ class JournalShape(Shape):
     telemetry_quota_mib: int = field("数据区上限 MiB", "limit of the telemetry lane, MiB", 512, ge=1, le=1048576)
     telemetry_commit_s: float = field(
         "数据最多间隔多久写盘", "longest time between commits of telemetry", 1.0, ge=0.1, le=60
+    )
+
+
+class MetricsShape(Shape):
+    title = Text("监控指标（Prometheus）；不写则不监听", "Prometheus metrics; not served without this section")
+    host: Host = field("监听的本机地址", "own address to listen on", "127.0.0.1")
+    tcp_port: int = field(
+        "端口；0 由系统分配（试验用）", "port; 0 takes any free one (for trials)", 9464, ge=0, le=65535
     )
 
 
@@ -105,8 +113,12 @@ class ListenBusShape(Shape):
     tcp_port: int = field(
         "监听端口；0 由系统分配（试验用）", "port to listen on; 0 takes any free one (for trials)", ge=0, le=65535
     )
+    transport: Literal["tcp", "udp"] = field("TCP 连接或 UDP 数据报", "TCP connections or UDP datagrams", "tcp")
     longest_silence_s: Span = field(
         "终端最长静默时间；超过即判为无响应", "a terminal that said nothing for this long is not responding"
+    )
+    allow: list[Annotated[str, Field(max_length=64)]] = field(
+        "允许接入的 IP 地址或网段；空为不限", "IP addresses or networks that may call; empty: all", [], max_length=1000
     )
 
 
@@ -163,6 +175,17 @@ class AlarmShape(Shape):
     )
 
 
+class CalendarShape(Shape):
+    title = Text("日历：用于 schedule 条件", "The calendar, for conditions of kind schedule")
+    utc_offset_h: float = field(
+        "当地时间比 UTC 早几小时", "local time is so many hours ahead of UTC", 8.0, ge=-12, le=14
+    )
+    holidays: list[Date] = field("节假日", "holidays", [], max_length=1000)
+    workdays: list[Date] = field(
+        "调休上班日，按周一算", "days worked instead; they count as Mondays", [], max_length=1000
+    )
+
+
 class UplinkShape(Shape):
     title = Text("上行链路", "An uplink")
     id: Id = field("链路编号", "identity")
@@ -192,8 +215,10 @@ class SiteFrame(Shape):
     alarms: list[Any] = Field([])
     library: Any = Field({})
     uplinks: list[Any] = Field([])
+    calendar: Any = Field({})
     journal: Any = Field({})
     report: Any = Field({})
+    metrics: Any = Field(None)
 
 
 class SiteShape(Shape):
@@ -208,5 +233,7 @@ class SiteShape(Shape):
     )
     alarms: list[AlarmShape] = field("报警", "alarms", [])
     uplinks: list[UplinkShape] = field("上行链路", "uplinks", [])
+    calendar: CalendarShape = field("日历", "the calendar", CalendarShape())
     journal: JournalShape = field("日志", "the journal", JournalShape())
     report: ReportShape = field("上报方式", "reporting", ReportShape())
+    metrics: MetricsShape | None = field("监控指标", "metrics", None)

@@ -1,0 +1,413 @@
+"""Prometheus metrics on loopback: what `gengfu status` knows, as numbers, for the district's monitoring.
+
+Guarantees
+* Off until the site has `metrics:`. Labels are ids of the site file and words of this program's own vocabulary, never
+  anything that came over a wire: a stranger cannot make series.
+* Every drop has its reason as a label. `TABLE` is the whole list; docs/metrics.md is made from it.
+* A request is at most 8 KiB and 5 s, at most 8 are open at a time; anything but ``GET /metrics`` is refused.
+
+It holds no state: each scrape is a picture of `gateway.views.Views.status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from gateway.model import MetricsSpec, Text
+from gateway.restart import Guard
+
+REQUEST_BYTES = 8 * 1024
+REQUEST_S = 5.0
+CONNECTIONS = 8
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Status = Mapping[str, Any]
+Row = tuple[tuple[str, ...], float]
+
+
+class Metric(NamedTuple):
+    """One family: its name without the prefix ``gengfu_``, its labels, and where its numbers come from."""
+
+    name: str
+    kind: str
+    """gauge or counter (whose name ends in ``_total``)."""
+    text: Text
+    labels: tuple[str, ...]
+    rows: Callable[[Status], Iterable[Row]]
+
+
+def _parts(status: Status, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The parts of one kind, by id: ``bus``, ``journal`` or ``uplink``."""
+    for name, part in status["parts"].items():
+        what, _, ident = name.partition(" ")
+        if what == kind and ident:
+            yield ident, part
+
+
+def _of(kind: str, *keys: str) -> Callable[[Status], Iterator[Row]]:
+    """One number of each part of a kind; parts that do not have it are left out."""
+
+    def rows(status: Status) -> Iterator[Row]:
+        for ident, part in _parts(status, kind):
+            value: Any = part
+            for key in keys:
+                value = value.get(key) if isinstance(value, Mapping) else None
+            if isinstance(value, bool | int | float):
+                yield (ident,), float(value)
+
+    return rows
+
+
+def _words(kind: str, *keys: str) -> Callable[[Status], Iterator[Row]]:
+    """A mapping word -> count of each part."""
+
+    def rows(status: Status) -> Iterator[Row]:
+        for ident, part in _parts(status, kind):
+            value: Any = part
+            for key in keys:
+                value = value.get(key, {})
+            for word, count in value.items():
+                yield (ident, str(word)), float(count)
+
+    return rows
+
+
+def _bus(key: str) -> Callable[[Status], Iterator[Row]]:
+    return _of("bus", "bus", key)
+
+
+def _groups(key: str) -> Callable[[Status], Iterator[Row]]:
+    """One number of each polled group."""
+
+    def rows(status: Status) -> Iterator[Row]:
+        for bus, part in _parts(status, "bus"):
+            for device, groups in part.get("devices", {}).items():
+                for group in groups if isinstance(groups, list) else ():
+                    yield (bus, device, group["group"]), float(group[key])
+
+    return rows
+
+
+def _bus_up(status: Status) -> Iterator[Row]:
+    for ident, part in _parts(status, "bus"):
+        yield (ident,), float(bool(part.get("bus", part).get("up")))
+
+
+def _devices(status: Status) -> Iterator[Row]:
+    for device in status["devices"]:
+        yield (device["id"], device["bus"]), float(not device["why"])
+
+
+def _why(status: Status) -> Iterator[Row]:
+    for device in status["devices"]:
+        if device["why"]:
+            yield (device["id"], device["bus"], device["why"]), 1.0
+
+
+def _qualities(status: Status) -> Iterator[Row]:
+    for device in status["devices"]:
+        yield (device["id"], device["quality"]), 1.0
+
+
+def _alarms(status: Status) -> Iterator[Row]:
+    counts: dict[tuple[str, str, str], int] = {}
+    for alarm in status["alarms"]:
+        key = (alarm["class"], alarm["severity"], alarm["state"])
+        counts[key] = counts.get(key, 0) + 1
+    for key, count in counts.items():
+        yield key, float(count)
+
+
+def _judged(status: Status) -> Iterator[Row]:
+    """How often a point's value was found implausible, and why."""
+    for point, reasons in status["parts"].get("points", {}).get("judged", {}).items():
+        for reason, count in reasons.items():
+            yield (point, reason), float(count)
+
+
+def _flood(key: str) -> Callable[[Status], Iterator[Row]]:
+    def rows(status: Status) -> Iterator[Row]:
+        value = status["parts"].get("alarms", {}).get(key)
+        if isinstance(value, bool | int | float):
+            yield (), float(value)
+
+    return rows
+
+
+def _one(value: Callable[[Status], float]) -> Callable[[Status], Iterator[Row]]:
+    return lambda status: iter((((), value(status)),))
+
+
+_BUS, _GROUP, _LANE, _UPLINK = ("bus",), ("bus", "device", "group"), ("lane",), ("uplink",)
+TABLE: tuple[Metric, ...] = (
+    Metric(
+        "info",
+        "gauge",
+        Text("网关编号", "identity of the gateway"),
+        ("gateway",),
+        lambda status: [((status["gateway"],), 1.0)],
+    ),
+    Metric(
+        "uptime_seconds", "gauge", Text("运行时间", "seconds since the start"), (), _one(lambda one: one["uptime_s"])
+    ),
+    Metric(
+        "clock_trusted",
+        "gauge",
+        Text("时钟已同步为 1", "1 while the wall clock is synchronised"),
+        (),
+        _one(lambda one: one["clock"] == "trusted"),
+    ),
+    Metric("scans_total", "counter", Text("采样次数", "scans taken"), (), _one(lambda one: one["scans"])),
+    Metric(
+        "parts_failing",
+        "gauge",
+        Text("故障部件数", "parts that fail and are tried again"),
+        (),
+        _one(lambda one: len(one["faults"])),
+    ),
+    Metric("bus_up", "gauge", Text("线路可用为 1", "1 while the line or port can be used"), _BUS, _bus_up),
+    Metric(
+        "bus_busy_ratio", "gauge", Text("线路占用率", "share of time that the line is used"), _BUS, _of("bus", "busy")
+    ),
+    Metric("bus_requests_total", "counter", Text("请求数", "requests sent"), _BUS, _bus("requests")),
+    Metric("bus_replies_total", "counter", Text("有效应答数", "replies taken"), _BUS, _bus("replies")),
+    Metric("bus_timeouts_total", "counter", Text("超时数", "requests without a reply in time"), _BUS, _bus("timeouts")),
+    Metric(
+        "bus_bad_frames_total",
+        "counter",
+        Text("无效应答数", "replies that cannot be trusted"),
+        _BUS,
+        _bus("bad_frames"),
+    ),
+    Metric(
+        "bus_stray_bytes_total",
+        "counter",
+        Text("无主字节数", "bytes that belong to no reply"),
+        _BUS,
+        _bus("stray_bytes"),
+    ),
+    Metric("bus_drains_total", "counter", Text("清线次数", "waits until the line was silent"), _BUS, _bus("drains")),
+    Metric("bus_losses_total", "counter", Text("线路中断次数", "times the line was lost"), _BUS, _bus("losses")),
+    Metric("polls_total", "counter", Text("采集次数", "polls of a group"), _GROUP, _groups("polls")),
+    Metric("poll_failures_total", "counter", Text("采集失败次数", "polls that failed"), _GROUP, _groups("failures")),
+    Metric(
+        "poll_period_seconds",
+        "gauge",
+        Text("实际采集周期", "period that was reached lately"),
+        _GROUP,
+        _groups("period_s"),
+    ),
+    Metric(
+        "device_up",
+        "gauge",
+        Text("设备有有效数据为 1", "1 while the device gives usable values"),
+        ("device", "bus"),
+        _devices,
+    ),
+    Metric(
+        "device_no_data",
+        "gauge",
+        Text("无数据的原因（一个词）", "1 with the reason, in one word, while there is no data"),
+        ("device", "bus", "why"),
+        _why,
+    ),
+    Metric(
+        "device_quality",
+        "gauge",
+        Text("最差质量", "the worst quality of its points"),
+        ("device", "quality"),
+        _qualities,
+    ),
+    Metric(
+        "values_doubted_total",
+        "counter",
+        Text("判为不可信的数值", "values found implausible, with the reason"),
+        ("point", "reason"),
+        _judged,
+    ),
+    Metric(
+        "alarms",
+        "gauge",
+        Text("非正常状态的报警数", "alarms that are not normal"),
+        ("class", "severity", "state"),
+        _alarms,
+    ),
+    Metric(
+        "lane_committed_total", "counter", Text("已写盘的记录", "records committed"), _LANE, _of("journal", "committed")
+    ),
+    Metric(
+        "lane_transactions_total",
+        "counter",
+        Text("写盘事务数", "commits (syncs)"),
+        _LANE,
+        _of("journal", "transactions"),
+    ),
+    Metric(
+        "lane_not_durable_total",
+        "counter",
+        Text("未写盘先通知的记录", "records announced before the disk confirmed them"),
+        _LANE,
+        _of("journal", "announced"),
+    ),
+    Metric(
+        "lane_failures_total", "counter", Text("写盘失败次数", "commits that failed"), _LANE, _of("journal", "failures")
+    ),
+    Metric(
+        "lane_dropped_total",
+        "counter",
+        Text("舍弃的记录及原因", "records dropped, with the reason"),
+        ("lane", "reason"),
+        _words("journal", "dropped"),
+    ),
+    Metric(
+        "lane_waiting_records", "gauge", Text("等待写盘的记录", "records in memory"), _LANE, _of("journal", "waiting")
+    ),
+    Metric("lane_used_bytes", "gauge", Text("已用空间", "bytes used on the disk"), _LANE, _of("journal", "used_bytes")),
+    Metric("lane_quota_bytes", "gauge", Text("空间上限", "limit of the lane"), _LANE, _of("journal", "quota_bytes")),
+    Metric(
+        "lane_last_sequence", "gauge", Text("最新序号", "sequence of the newest record"), _LANE, _of("journal", "last")
+    ),
+    Metric(
+        "uplink_connected", "gauge", Text("上行已连接为 1", "1 while connected"), _UPLINK, _of("uplink", "connected")
+    ),
+    Metric(
+        "uplink_refused",
+        "gauge",
+        Text("证书或配置被拒绝为 1", "1 while certificate, key or configuration are refused"),
+        _UPLINK,
+        _of("uplink", "refused"),
+    ),
+    Metric(
+        "uplink_unsettled_records",
+        "gauge",
+        Text("平台尚未回执的记录", "records without the district's receipt"),
+        _UPLINK,
+        _of("uplink", "unsettled"),
+    ),
+    Metric(
+        "uplink_alarm_backlog",
+        "gauge",
+        Text("平台尚未回执的报警", "alarms without the district's receipt"),
+        _UPLINK,
+        _of("uplink", "alarm_backlog"),
+    ),
+    Metric("uplink_in_flight", "gauge", Text("在途消息", "messages in flight"), _UPLINK, _of("uplink", "in_flight")),
+    Metric(
+        "uplink_events_total",
+        "counter",
+        Text("上行事件计数", "what happened on the link"),
+        ("uplink", "event"),
+        _words("uplink", "counters"),
+    ),
+    Metric(
+        "uplink_rejected_records",
+        "gauge",
+        Text("被平台拒收的记录及原因", "records that were refused and are kept aside, with the reason"),
+        ("uplink", "reason"),
+        _words("uplink", "refused_records"),
+    ),
+)
+
+
+def exposition(status: Status) -> bytes:
+    """The text that Prometheus reads."""
+    # Imported here: 2.5 MiB that only a site with `metrics:` pays for.
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.core import Metric as Family
+    from prometheus_client.registry import Collector
+
+    class Picture(Collector):
+        def collect(self) -> Iterator[Family]:
+            for one in TABLE:
+                text = f"{one.text.en} {one.text.zh}"
+                family: CounterMetricFamily | GaugeMetricFamily
+                if one.kind == "counter":
+                    family = CounterMetricFamily(f"gengfu_{one.name}", text, labels=one.labels)
+                else:
+                    family = GaugeMetricFamily(f"gengfu_{one.name}", text, labels=one.labels)
+                for labels, value in one.rows(status):
+                    family.add_metric(labels, value)
+                yield family
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Picture())
+    return generate_latest(registry)
+
+
+class Metrics:
+    """Serves ``GET /metrics``."""
+
+    def __init__(self, spec: MetricsSpec, status: Callable[[], Status], guard: Guard) -> None:
+        self._spec = spec
+        self._status = status
+        self._guard = guard
+        self._open = 0
+        self.port = 0
+        """The one that is listened on, once it is."""
+
+    async def run(self) -> None:
+        server = await asyncio.start_server(self._serve, self._spec.host, self._spec.tcp_port, limit=REQUEST_BYTES)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            await server.serve_forever()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= CONNECTIONS:
+            writer.close()
+            return
+        self._open += 1
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.answer(head))
+                await writer.drain()
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # gone, silent or endless: the connection ends, nothing else does
+        finally:
+            self._open -= 1
+            writer.close()
+
+    def answer(self, head: bytes) -> bytes:
+        """The whole response to a request's head."""
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        if path != b"/metrics":
+            return _response("404 Not Found", b"try /metrics\n")
+        if method not in (b"GET", b"HEAD"):
+            return _response("405 Method Not Allowed", b"GET only\n")
+        body = self._guard.call("metrics", lambda: exposition(self._status()))
+        if body is None:
+            return _response("500 Internal Server Error", b"a bug, logged\n")
+        return _response("200 OK", body, bare=method == b"HEAD")
+
+
+def _response(status: str, body: bytes, *, bare: bool = False) -> bytes:
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (b"" if bare else body)
+
+
+def reference() -> str:
+    """docs/metrics.md."""
+    rows = [
+        f"| `gengfu_{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.text.en} | {one.text.zh} |"
+        for one in TABLE
+    ]
+    return "\n".join([_HEAD, "| metric | kind | labels | meaning | 含义 |", "|---|---|---|---|---|", *rows, ""])
+
+
+_HEAD = """\
+# Metrics 指标
+
+Generated from the code by `make reference`; do not edit. 本文件由程序生成，请勿手工修改。
+
+Off until the site file has `metrics: {tcp_port: 9464}`; then Prometheus reads `http://127.0.0.1:9464/metrics`. It listens on loopback unless another
+`host` is given; there is no password and no TLS, so leave it there and let an agent on the box fetch it.
+默认关闭；在站点文件中加 `metrics: {tcp_port: 9464}` 后由 Prometheus 读取。默认只在本机监听，无密码、无加密，请勿对外开放。
+
+Example alerts: [examples/prometheus/alerts.yml](../examples/prometheus/alerts.yml). 报警规则示例见上。
+`why` is one word: `sensor`, `line`, `configuration`, `gateway`, `not_yet`. 原因：设备、线路、配置、网关、尚未应答。
+"""
