@@ -17,6 +17,7 @@ from heapq import merge
 from typing import NamedTuple
 
 from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Transition, Value
+from rules.clocks import Clocks
 from rules.condition import Key
 from rules.engine import Engine
 from rules.series import Entry, Series
@@ -80,14 +81,27 @@ Expectation = Stands | Becomes
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """The wall clock is set."""
+
+    at: float
+    clocks: Clocks
+
+
+NOON = Clocks(0.0, 1767585600.0, True, 8 * 3600.0)
+"""What the clock shows at the start where nothing else is said: Monday, 5 January 2026, noon in China."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     name: str
     step_s: float
     series: Mapping[str, Series]
     usual: Mapping[str, Value]
     """Of every point."""
-    happens: tuple[Order | Restart, ...]
+    happens: tuple[Order | Restart | Dated, ...]
     expect: tuple[Expectation, ...]
+    clocks: Clocks = NOON
 
     @property
     def end(self) -> float:
@@ -124,7 +138,7 @@ class _Due(NamedTuple):
     rank: int
     """What of one time comes first."""
     order: int
-    what: Track | Order | Restart | Expectation
+    what: Track | Order | Restart | Dated | Expectation
 
 
 @dataclass(slots=True)
@@ -138,11 +152,14 @@ class _Play:
     made: list[Transition] = field(default_factory=list)
     back_at: float = 0.0
     """Until then the gateway is not there."""
+    clocks: Clocks = NOON
+    """As they were set last."""
 
     def play(self) -> list[Difference]:
         scenario = self.scenario
         engine = self.start(0.0)
         self._step(engine, None, 0.0)
+        self._date(engine, scenario.clocks, 0.0)
         timelines: list[Iterator[_Due]] = [_reads(scenario, track, n) for n, track in enumerate(self.tracks)]
         for rank, ones in enumerate((scenario.happens, scenario.expect), 1):
             timelines.append(iter([_Due(one.at, rank, n, one) for n, one in enumerate(sorted(ones, key=_at))]))
@@ -155,6 +172,9 @@ class _Play:
                 saved, engine = engine.save(), self.start(self.back_at)
                 engine.restore(saved, 0.0)
                 self._step(engine, None, self.back_at)
+                self._date(engine, self.clocks, self.back_at)
+            elif isinstance(what, Dated):
+                self._date(engine, what.clocks, at)
             elif isinstance(what, Order):
                 self._obey(engine, what)
             else:
@@ -162,7 +182,12 @@ class _Play:
                 self._compare(engine, what)
         return self.differences
 
-    def _step(self, engine: Engine, event: Scan | Command | None, at: float) -> bool:
+    def _date(self, engine: Engine, clocks: Clocks, at: float) -> None:
+        """Set the clocks, or tell a new engine of those that went on running."""
+        self.clocks = clocks._replace(at=at, wall=clocks.wall + at - clocks.at)
+        self._step(engine, self.clocks, at)
+
+    def _step(self, engine: Engine, event: Scan | Command | Clocks | None, at: float) -> bool:
         """Whether a command was followed."""
         step = engine.step(event, at)
         self.made += step.transitions
@@ -218,7 +243,7 @@ class _Play:
         return self._why(engine, what.alarm) + (f"; became {', '.join(told[-5:])}" if told else "")
 
 
-def _at(one: Order | Restart | Expectation) -> float:
+def _at(one: Order | Restart | Dated | Expectation) -> float:
     return one.at
 
 

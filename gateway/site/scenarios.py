@@ -14,6 +14,7 @@ docs/scenarios.md explains the keys for who writes such files. Bounded: the size
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from typing import Any
 from gateway.errors import ConfigError
 from gateway.judged import Judged
 from gateway.model import Action, Command, Kind, Level, Point, State, Text, Value
-from gateway.site.shapes_scenario import ExpectationShape, FileShape, HappeningShape, ScenarioShape
+from gateway.site.shapes_scenario import UNTRUSTED, ExpectationShape, FileShape, HappeningShape, ScenarioShape
 from gateway.site.words import nearest, one_of, validate
 from gateway.site.yaml_lines import Document, Keys, read
 from rules import scenario
-from rules.scenario import Becomes, Expectation, Order, Restart, Scenario, Stands, Track
+from rules.clocks import Clocks
+from rules.scenario import NOON, Becomes, Dated, Expectation, Order, Restart, Scenario, Stands, Track
 from rules.series import Entry, Series, Word, parse
 
 LONGEST_SCANS = 5_000_000
@@ -113,6 +115,7 @@ class _Reader:
             usual,
             tuple(one for one in happens if one is not None),
             tuple(one for one in expect if one is not None),
+            _clocks(shape.clock, 0.0) if shape.clock else NOON,
         )
         if made.expect and (cost := scenario.scans(made, self._tracks)) > LONGEST_SCANS:
             told = Text(
@@ -168,10 +171,13 @@ class _Reader:
             self._document.complain(keys, text)
         return value
 
-    def _happening(self, shape: HappeningShape, keys: Keys) -> Order | Restart | None:
-        if bool(shape.do) == bool(shape.restart is not False):
-            self._document.complain(keys, Text("须恰好写 do 或 restart 之一", "must hold exactly one of do, restart"))
+    def _happening(self, shape: HappeningShape, keys: Keys) -> Order | Restart | Dated | None:
+        if bool(shape.do) + (shape.restart is not False) + bool(shape.clock) != 1:
+            text = Text("须恰好写 do、restart、clock 之一", "must hold exactly one of do, restart, clock")
+            self._document.complain(keys, text)
             return None
+        if shape.clock:
+            return Dated(shape.at, _clocks(shape.clock, shape.at))
         if not shape.do:
             return Restart(shape.at, 0.0 if shape.restart is True else float(shape.restart))
         if shape.do not in {action.value for action in Action}:
@@ -222,6 +228,15 @@ class _Reader:
             return State(word)
         self._document.complain(keys, one_of(State, word))
         return None
+
+
+def _clocks(given: str, at: float) -> Clocks:
+    """As the shape lets it through."""
+    if given == UNTRUSTED:
+        return NOON._replace(at=at, wall=NOON.wall + at, trusted=False)
+    dated = datetime.fromisoformat(given)
+    offset = dated.utcoffset()
+    return Clocks(at, dated.timestamp(), True, offset.total_seconds() if offset is not None else 0.0)
 
 
 def _quiet(point: Point) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -32,6 +33,25 @@ Step = Annotated[float, BeforeValidator(_seconds), Field(ge=0.01, le=86400)]
 Plain = Annotated[bool | int | float | str, Field(union_mode="left_to_right")]
 
 
+def _clocks(given: Any) -> Any:
+    """``2026-01-05T12:00:00+08:00`` as it is written, or ``untrusted``."""
+    if given == UNTRUSTED:
+        return given
+    try:
+        dated = datetime.fromisoformat(given) if isinstance(given, str) else None
+    except ValueError:
+        dated = None
+    if dated is None or dated.utcoffset() is None or not 0 < dated.timestamp() < LATEST:
+        raise PydanticCustomError("clock_type", "must be a time with its zone")
+    return given
+
+
+UNTRUSTED = "untrusted"
+LATEST = 4e9
+"""Seconds since 1970: in 2096."""
+Clock = Annotated[str, BeforeValidator(_clocks)]
+
+
 class HappeningShape(Shape):
     at: At
     do: str = ""
@@ -41,6 +61,7 @@ class HappeningShape(Shape):
     for_: At | None = Field(None, alias="for")
     value: str = ""
     refused: bool = False
+    clock: Clock = ""
     restart: Annotated[bool | float, BeforeValidator(lambda given: given if given is True else _seconds(given))] = False
 
 
@@ -58,6 +79,7 @@ class ExpectationShape(Shape):
 
 class ScenarioShape(Shape):
     name: Words
+    clock: Clock = ""
     every: Step = 1.0
     usual: dict[str, Plain] = field("未提及测点的常值", "what points say that nobody mentions", {})
     points: dict[str, str] = field("各测点的数值序列", "series by point", {})

@@ -45,8 +45,14 @@ _SAID: dict[str, Text] = {
     "scalar_type": Text("须为数字或文字", "must be a number or text"),
     "one_condition": Text("须恰好有一个条件", "must hold exactly one condition"),
     "k_too_large": Text("k 大于条件的个数", "k is larger than the number of conditions"),
+    "clock_type": Text(
+        "须为带时区的时间，如 2026-01-05T12:00:00+08:00，或 untrusted",
+        "must be a time with its zone such as 2026-01-05T12:00:00+08:00, or untrusted",
+    ),
     "duration_type": Text("须为时长，如 12s、2m、1h30m", "must be a time such as 12s, 2m or 1h30m"),
     "counter_kind": Text("须为 bits 或 clears_on_read 之一", "must hold either bits or clears_on_read"),
+    "no_time": Text("from 与 to 之间没有时间", "there is no time between from and to"),
+    "no_date": Text("没有这一天", "there is no such day"),
     "range_order": Text("须为 [低, 高]，且低小于高", "must be [low, high] with low less than high"),
 }
 _WITH_LIMIT: dict[str, tuple[str, Text]] = {

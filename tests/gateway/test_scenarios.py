@@ -9,7 +9,8 @@ from gateway.errors import ConfigError
 from gateway.judged import judged
 from gateway.model import Action, Command, Quality, State
 from gateway.site import scenarios
-from rules.scenario import Becomes, Order, Restart, Stands, play
+from rules.clocks import Clocks
+from rules.scenario import NOON, Becomes, Dated, Order, Restart, Stands, play
 from rules.series import Entry
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -45,7 +46,11 @@ def test_every_form_is_understood(rules):
         Restart(100, 60),
         Order(180, Command(Action.ACKNOWLEDGE, "fire", "Li", 180, "test"), True),
     )
-    assert other.happens == (Order(180, Command(Action.SHELVE, "open", "Li", 180, "test", 7200)),)
+    assert other.clocks == Clocks(0, 1771286400, True, 28800)
+    assert other.happens == (
+        Dated(1, Clocks(1, NOON.wall + 1, False, 28800)),
+        Order(180, Command(Action.SHELVE, "open", "Li", 180, "test", 7200)),
+    )
     assert one.expect == (
         Becomes(2, "fire", State.UNACKNOWLEDGED, "smoke/density", 6),
         Stands(2, {"fire": State.UNACKNOWLEDGED}),
@@ -91,6 +96,12 @@ def test_a_command_that_does_not_exist_is_told_with_those_that_do(rules, tmp_pat
         tmp_path,
     )
     assert told.startswith("1 scenarios[0].happens[0].do: must be one of acknowledge, reset, shelve")
+
+
+@pytest.mark.parametrize("clock", ["noon", "2026-01-05T12:00:00", "1950-01-01T00:00:00Z", "5"])
+def test_a_clock_needs_its_zone(clock, rules, tmp_path):
+    told = refused(f"scenarios: [{{name: a, clock: '{clock}', expect: [{{at: 1, none: true}}]}}]", rules, tmp_path)
+    assert told[0].startswith("1 scenarios[0].clock: must be a time with its zone")
 
 
 def test_an_endless_scenario_is_refused_before_it_is_played(rules, tmp_path):

@@ -1,12 +1,14 @@
 """How a scenario is played: `rules.scenario`."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.model import Action, Command, State
 from rules.engine import Engine
-from rules.scenario import Becomes, Order, Restart, Scenario, Stands, Track, play, scans
+from rules.scenario import NOON, Becomes, Dated, Order, Restart, Scenario, Stands, Track, play, scans
 from rules.series import parse
-from rules.spec import Above, Equals, Stale
+from rules.spec import Above, All, Equals, Schedule, Stale
 from tests.rules.transcript import alarm
 
 TRACK = Track(("smoke", 0), ("smoke/0",), 1.0)
@@ -134,6 +136,27 @@ def test_steps_that_are_no_whole_binary_fraction_keep_their_grid():
     fast = Track(("smoke", 0), ("smoke/0",), 0.1)
     one = scenario("0x2 6", Becomes(0.3, "fire", State.UNACKNOWLEDGED), step_s=0.1)
     assert differences(one, SMOKE, tracks=(fast,)) == []
+
+
+def test_the_clock_runs_from_noon_on_monday_or_as_it_is_set_also_over_a_restart():
+    """A schedule is unknown while the clock is not trusted, so it raises nothing."""
+    night = alarm(All((Equals("smoke/0", 1), Schedule((0,), 12 * 3600 + 30, 12 * 3600 + 60))), "night")
+    one = scenario(
+        "1",
+        Becomes(30, "night", State.UNACKNOWLEDGED),
+        stands(59, night="unacknowledged"),
+        stands(62, night="returned"),
+    )
+    assert differences(one, night) == []
+    late = Dated(10, NOON._replace(at=10, wall=NOON.wall - 60))
+    assert (
+        differences(scenario("1", stands(99), Becomes(100, "night", State.UNACKNOWLEDGED), happens=(late,)), night)
+        == []
+    )
+    one = scenario("1", Becomes(30, "night", State.UNACKNOWLEDGED), happens=(Restart(10, 5),))
+    assert differences(one, night) == []
+    one = replace(scenario("1", stands(100, only=True)), clocks=NOON._replace(trusted=False))
+    assert differences(one, night) == []
 
 
 def test_it_covers_what_it_expects_to_be_something_else_than_normal():
