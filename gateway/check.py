@@ -203,10 +203,13 @@ def _worst_s(
     worst_s = 0.0
     for leaf in leaves(alarm.when):
         name, _, point = leaf.point.partition("/")
-        device, bus = devices[name], buses[devices[name].bus]
         if isinstance(leaf, spec.Stale):
-            seen_s = leaf.for_s
-        elif bus.kind is BusKind.LISTEN:
+            worst_s = max(worst_s, leaf.for_s)
+            continue
+        if name not in devices:  # the gateway's own: at once
+            continue
+        device, bus = devices[name], buses[devices[name].bus]
+        if bus.kind is BusKind.LISTEN:
             seen_s = bus.longest_silence_s
         else:
             index = next(i for i, group in enumerate(device.groups) if any(p.name == point for p in group.points))

@@ -22,15 +22,18 @@ from typing import TypeVar
 import drivers as drivers_package
 from drivers import DRIVERS
 from drivers.contract import Driver
+from gateway import health
 from gateway import keys as private_keys
 from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
 from gateway.site.chosen import Chosen, choose
+from gateway.site.compound import dates
 from gateway.site.devices import DeviceReader, declared, items, read_buses, unique
 from gateway.site.schema import (
     AlarmShape,
+    CalendarShape,
     GatewayShape,
     JournalShape,
     MetricsShape,
@@ -76,6 +79,10 @@ class Site:
     metrics: MetricsSpec | None = None
     library: Chosen = field(default_factory=Chosen, repr=False, compare=False)
     """What the rule library made of it."""
+    builtin: tuple[Device, ...] = ()
+    """Devices that the gateway makes itself."""
+    utc_offset_s: float = 0.0
+    """Of the local time that people at the site use."""
 
 
 def load(
@@ -123,7 +130,11 @@ def _site(
     buses = read_buses(document, root)
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
-    around = site_rules.Field(reader.devices, buses, reader.unclear)
+    calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
+    builtin = (health.device(),)
+    around = site_rules.Field(
+        reader.devices, buses, reader.unclear, {device.id: device for device in builtin}, *dates(calendar, document)
+    )
     own = _alarms(document, around)
     chosen = choose(document, reader.given, around)
     rounds = site_rules.rounds_s(around)
@@ -157,6 +168,8 @@ def _site(
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
         metrics,
         chosen,
+        builtin,
+        calendar.utc_offset_h * 3600,
     )
 
 

@@ -32,6 +32,7 @@ from rules.clocks import Clocks
 from rules.condition import Key, Points
 from rules.evidence import TREND
 from rules.leaf import Leaf
+from rules.lifecycle import ASIDE
 from rules.spec import AlarmSpec
 from rules.texts import headline, unknown_alarm
 
@@ -110,6 +111,7 @@ class Engine:
         if mistakes:
             raise ValueError("; ".join(mistakes))
         self._watches = self._index(groups)
+        self._aside: set[str] = set()
         self._changed: dict[str, bytes | None] = {}
         self._transitions: list[Transition] = []
         self._queue: list[tuple[float, int]] = []
@@ -169,6 +171,8 @@ class Engine:
                 unusable.append(name)
             alarm.saved = state
             self._note(alarm)
+            if alarm.state in ASIDE:
+                self._aside.add(alarm.spec.id)
             self._enqueue(alarm)
         return unusable
 
@@ -179,19 +183,11 @@ class Engine:
 
     def alarms(self) -> dict[str, Standing]:
         """How all alarms stand, in the site's order."""
-        return {
-            alarm.spec.id: Standing(
-                alarm.spec,
-                headline(alarm.spec),
-                alarm.state,
-                alarm.since,
-                alarm.truth,
-                alarm.cause,
-                alarm.present,
-                alarm.aside,
-            )
-            for alarm in self._alarms
-        }
+        return {alarm.spec.id: _standing(alarm) for alarm in self._alarms}
+
+    def aside(self) -> dict[str, Standing]:
+        """Those that a person shelved or took out of service, or that are suppressed by design."""
+        return {name: _standing(self._by_id[name]) for name in sorted(self._aside)}
 
     def _take(self, scan: Scan, now: float) -> None:
         at = scan.at if self._now < scan.at < now else self._now if scan.at <= self._now else now
@@ -269,6 +265,7 @@ class Engine:
         state = alarm.encode()
         if state != alarm.saved:
             alarm.saved = self._changed[alarm.spec.id] = state
+            (self._aside.add if alarm.state in ASIDE else self._aside.discard)(alarm.spec.id)
 
     def _enqueue(self, alarm: Alarm) -> None:
         due = alarm.due
@@ -294,3 +291,10 @@ class Engine:
                 alarm.queued = due
                 heapreplace(queue, (due, order))
         return math.inf
+
+
+def _standing(alarm: Alarm) -> Standing:
+    spec = alarm.spec
+    return Standing(
+        spec, headline(spec), alarm.state, alarm.since, alarm.truth, alarm.cause, alarm.present, alarm.aside
+    )

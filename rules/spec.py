@@ -5,6 +5,7 @@ A condition is true, false or unknown. Unknown neither raises nor clears; an UNC
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.model import AlarmClass, Place, Severity, Text
@@ -259,14 +260,20 @@ class AlarmSpec:
     """Id and version of the library's rule that it was made from; empty for a site's own."""
 
 
-def points(when: Condition) -> frozenset[str]:
-    """All points (``device/name``, ``device/*``) that a condition looks at; none for a calendar."""
+def looked_at(when: Condition) -> Iterator[str]:
+    """The points (``device/name``, ``device/*``) that a condition looks at, in the order of the file; none for a calendar."""
     match when:
         case Schedule():
-            return frozenset()
+            return
         case Cel():
-            return frozenset(point for _, point in when.points)
+            yield from (point for _, point in when.points)
         case Above() | Below() | Outside() | Equals() | Bit() | Rate() | Stale() | Changed() | Frozen():
-            return frozenset((when.point,))
+            yield when.point
         case _:
-            return frozenset[str]().union(*map(points, parts(when)))
+            for part in parts(when):
+                yield from looked_at(part)
+
+
+def points(when: Condition) -> frozenset[str]:
+    """All of them, each once."""
+    return frozenset(looked_at(when))

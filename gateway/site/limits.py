@@ -10,7 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.model import Kind, Point, Text
-from gateway.site.shapes_when import AboveShape, BelowShape, BitShape, EqualsShape, OutsideShape, RateShape, StaleShape
+from gateway.site.shapes_when import (
+    AboveShape,
+    BelowShape,
+    BitShape,
+    ChangedShape,
+    EqualsShape,
+    FrozenShape,
+    OutsideShape,
+    RateShape,
+    StaleShape,
+)
 from gateway.site.words import nearest
 from gateway.site.yaml_lines import Document, Keys
 from rules import spec
@@ -25,6 +35,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "equals": (Kind.BOOL, Kind.INT, Kind.ENUM, Kind.TEXT),
     "bit": (Kind.INT, Kind.ENUM),
     "stale": tuple(Kind),
+    "changed": tuple(Kind),
+    "frozen": tuple(Kind),
 }
 
 
@@ -115,6 +127,14 @@ def _stale(part: StaleShape, point: Point, document: Document, keys: Keys) -> sp
     return spec.Stale(part.point, part.for_s)
 
 
+def _changed(part: ChangedShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    return spec.Changed(part.point, part.within_s)
+
+
+def _frozen(part: FrozenShape, point: Point, document: Document, keys: Keys) -> spec.Condition:
+    return spec.Frozen(part.point, part.for_s)
+
+
 LEAVES: dict[str, Callable[[Any, Point, Document, Keys], spec.Condition]] = {
     "above": _above,
     "below": _below,
@@ -123,4 +143,6 @@ LEAVES: dict[str, Callable[[Any, Point, Document, Keys], spec.Condition]] = {
     "bit": _bit,
     "rate": _rate,
     "stale": _stale,
+    "changed": _changed,
+    "frozen": _frozen,
 }

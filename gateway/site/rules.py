@@ -7,14 +7,16 @@ A device whose own description is wrong hides no mistake of others and causes no
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, PointClass, Severity, Text
+from gateway.site.compound import COMPOUND, Builder
 from gateway.site.limits import KINDS, LEAVES
 from gateway.site.schema import AlarmShape, PlaceShape
-from gateway.site.shapes_when import KOfNShape, WhenShape
+from gateway.site.shapes_when import WhenShape
 from gateway.site.words import nearest
 from gateway.site.yaml_lines import Document, Keys
 from rules import spec
@@ -26,7 +28,21 @@ _FIRST_SIGNAL_S = 10.0
 """GB 26875.1-2011 clause 4: a fire alarm reaches the centre within 10 s (standards.md 1.11, 6.4)."""
 _LIFE = (AlarmClass.FIRE, AlarmClass.PERSONAL, AlarmClass.ENTRAPMENT)
 
-Leaf: TypeAlias = spec.Above | spec.Below | spec.Outside | spec.Equals | spec.Bit | spec.Rate | spec.Stale
+Leaf: TypeAlias = (
+    spec.Above
+    | spec.Below
+    | spec.Outside
+    | spec.Equals
+    | spec.Bit
+    | spec.Rate
+    | spec.Stale
+    | spec.Changed
+    | spec.Frozen
+)
+NO_LEAF = (
+    spec.Cel, spec.Schedule, spec.All, spec.Any, spec.Not, spec.KOfN, spec.Held, spec.Times, spec.Sequence,
+    spec.Absence, spec.Latch, spec.Captured,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +54,42 @@ class Field:
     unclear: Collection[str]
     """Devices that the file has but whose description is wrong: nothing can be said of their points."""
 
+    builtin: Mapping[str, Device] = dataclasses.field(default_factory=dict)
+    """Devices that the gateway makes itself: on no bus, read at the period of their group."""
+    holidays: tuple[int, ...] = ()
+    workdays: tuple[int, ...] = ()
+
+    def device(self, name: str) -> Device | None:
+        return self.devices.get(name) or self.builtin.get(name)
+
+    def polled(self, device: Device) -> bool:
+        """Not one that speaks when it likes."""
+        return device.id in self.builtin or self.buses[device.bus].kind is not BusKind.LISTEN
+
     def longest_gap_s(self, device: Device, group: Group) -> float:
         """The time between two samples of a healthy device."""
-        bus = self.buses[device.bus]
-        return bus.longest_silence_s / 2 if bus.kind is BusKind.LISTEN else group.period_s
+        return group.period_s if self.polled(device) else self.buses[device.bus].longest_silence_s / 2
+
+    def point_gap_s(self, point: str) -> float:
+        """The same of a point, or with ``device/*`` of the device's fastest group."""
+        name, _, point_name = point.partition("/")
+        device = self.device(name)
+        assert device is not None  # found before
+        groups = [group for group in device.groups if point_name in ("*", *(one.name for one in group.points))]
+        return min(self.longest_gap_s(device, group) for group in groups)
+
+    def gap_s(self, when: spec.Condition) -> float:
+        """The longest of a condition's points."""
+        return max(map(self.point_gap_s, spec.points(when)), default=0.0)
 
     def slow(self, when: spec.Condition, limit_s: float) -> Iterator[tuple[str, float]]:
         """Points that are polled more rarely than every `limit_s`, each with its period."""
         for point in sorted(spec.points(when)):
-            device = self.devices[point.partition("/")[0]]
-            for group in device.groups:
-                polled = self.buses[device.bus].kind is not BusKind.LISTEN
-                if polled and group.period_s > limit_s and any(one.id == point for one in group.points):
-                    yield point, group.period_s
+            device = self.device(point.partition("/")[0])
+            if device is None or point.endswith("/*"):
+                continue
+            if self.polled(device) and self.point_gap_s(point) > limit_s:
+                yield point, self.point_gap_s(point)
 
 
 def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
@@ -58,33 +97,21 @@ def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> 
     part = when.only()
     name = type(when).model_fields[next(iter(when.model_fields_set))].alias or next(iter(when.model_fields_set))
     at = (*keys, name)
-    if isinstance(part, WhenShape):
-        inner = condition(part, field, document, at)
-        return None if inner is None else spec.Not(inner)
-    if isinstance(part, list):
-        several = _several(part, field, document, at)
-        if several is None:
-            return None
-        return spec.All(several) if name == "all" else spec.Any(several)
-    if isinstance(part, KOfNShape):
-        several = _several(part.of, field, document, (*at, "of"))
-        if several is None:
-            return None
-        _window(
-            part.within_s, [leaf.point for one in several for leaf in leaves(one)], field, document, (*at, "within_s")
-        )
-        return spec.KOfN(part.k, several, part.within_s)
-    return _leaf(name, part, field, document, at)
+    if name not in COMPOUND:
+        return _leaf(name, part, field, document, at)
+
+    def build(inner: WhenShape, inside: Keys) -> spec.Condition | None:
+        return condition(inner, field, document, inside)
+
+    return COMPOUND[name](part, Builder(build, field.gap_s, field.holidays, field.workdays, document, at))
 
 
 def leaves(when: spec.Condition) -> Iterator[Leaf]:
-    """The conditions on points, in the order of the file."""
-    if isinstance(when, spec.Not):
-        yield from leaves(when.of)
-    elif isinstance(when, spec.All | spec.Any | spec.KOfN):
-        for one in when.of:
-            yield from leaves(one)
-    else:
+    """The conditions on one point, in the order of the file."""
+    parts = spec.parts(when)
+    for one in parts:
+        yield from leaves(one)
+    if not parts and not isinstance(when, NO_LEAF):
         yield when
 
 
@@ -109,8 +136,12 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
                 f"{point} is read every {period_s:g} s; a fire or personal alarm takes at most 10 s",
             )
             document.complain((*keys, "when"), text)
-    first = field.devices[next(leaves(when)).point.partition("/")[0]]
-    where = place(shape.place) if shape.place is not None else first.place
+    looked_at = [field.device(point.partition("/")[0]) for point in spec.looked_at(when)]
+    # A place of its own has only a device on a bus.
+    first = next((device for device in looked_at if device is not None and device.id in field.devices), None)
+    if not looked_at:
+        document.complain((*keys, "when"), Text("没有用到任何测点", "looks at no point"))
+    where = place(shape.place) if shape.place is not None else Place() if first is None else first.place
     text = Text(shape.text.zh, shape.text.en)
     return spec.AlarmSpec(
         shape.id, cls, severity, when, text, where, shape.on_delay_s, shape.off_delay_s, shape.latching
@@ -158,12 +189,6 @@ def place(shape: PlaceShape) -> Place:
     return Place(shape.grid, shape.building, shape.unit, shape.floor, shape.flat, shape.position, shape.zone)
 
 
-def _several(parts: list[WhenShape], field: Field, document: Document, keys: Keys) -> tuple[spec.Condition, ...] | None:
-    made = [condition(part, field, document, (*keys, index)) for index, part in enumerate(parts)]
-    right = tuple(one for one in made if one is not None)
-    return right if len(right) == len(made) else None
-
-
 def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
     device, point = _find(part.point, field, document, (*keys, "point"))
     if device is None:
@@ -180,9 +205,9 @@ def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) ->
         return None
     before = len(document.mistakes)
     made = LEAVES[name](part, point, document, keys)
-    for key in ("window_s", "for_s"):
+    for key in ("window_s", "for_s", "within_s"):
         if hasattr(part, key):
-            _window(getattr(part, key), [part.point], field, document, (*keys, key))
+            _window(getattr(part, key), part.point, field, document, (*keys, key))
     return made if len(document.mistakes) == before else None
 
 
@@ -191,9 +216,9 @@ def _find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Devi
     device_id, _, point_name = name.partition("/")
     if device_id in field.unclear:
         return None, None
-    device = field.devices.get(device_id)
+    device = field.device(device_id)
     if device is None:
-        hint = nearest(device_id, field.devices)
+        hint = nearest(device_id, [*field.devices, *field.builtin])
         document.complain(keys, Text(f"没有设备“{device_id}”{hint.zh}", f"there is no device '{device_id}'{hint.en}"))
         return None, None
     for group in device.groups:
@@ -218,19 +243,13 @@ def _whole_device(
         document.complain((*keys, "point"), Text("“设备/*”只能用于 stale", "device/* is for 'stale' only"))
         return None
     before = len(document.mistakes)
-    _window(part.for_s, [part.point], field, document, (*keys, "for_s"))
+    _window(part.for_s, part.point, field, document, (*keys, "for_s"))
     return spec.Stale(part.point, part.for_s) if len(document.mistakes) == before else None
 
 
-def _window(window_s: float, points: list[str], field: Field, document: Document, keys: Keys) -> None:
+def _window(window_s: float, point: str, field: Field, document: Document, keys: Keys) -> None:
     """A window shorter than two periods holds one sample or none."""
-    gaps = []
-    for name in points:
-        device_id, _, point_name = name.partition("/")
-        device = field.devices[device_id]
-        groups = [group for group in device.groups if point_name in ("*", *(point.name for point in group.points))]
-        gaps.append(min(field.longest_gap_s(device, group) for group in groups))
-    shortest_s = 2 * max(gaps)
+    shortest_s = 2 * field.point_gap_s(point)
     if window_s < shortest_s:
         text = Text(
             f"短于两个采样周期（至少 {shortest_s:g} 秒）",

@@ -18,6 +18,8 @@ HOST = r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$"
 FILE = r"^[^\x00-\x1f]{1,1000}$"
 WORDS = r"\S"
 POINT = r"^[^/]+/[^/]+$"
+CLOCK = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+DATE = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 
 PATTERNS: dict[str, Text] = {
     ID: Text(
@@ -28,6 +30,8 @@ PATTERNS: dict[str, Text] = {
     FILE: Text("须为文件路径", "must be a path"),
     WORDS: Text("不能为空", "must not be empty"),
     POINT: Text("须写成“设备/测点”", "must be written device/point"),
+    CLOCK: Text("须为 00:00 至 24:00 的时:分", "must be hours:minutes, 00:00 to 24:00"),
+    DATE: Text("须为 年-月-日，如 2026-10-01", "must be year-month-day, such as 2026-10-01"),
 }
 
 
@@ -45,6 +49,7 @@ def scalar(value: Any) -> Any:
 Id: TypeAlias = Annotated[str, Field(pattern=ID)]
 Host: TypeAlias = Annotated[str, Field(pattern=HOST)]
 File: TypeAlias = Annotated[str, Field(pattern=FILE)]
+Date: TypeAlias = Annotated[str, Field(pattern=DATE)]
 Words: TypeAlias = Annotated[str, Field(pattern=WORDS, max_length=200)]
 PointId: TypeAlias = Annotated[str, Field(pattern=POINT, max_length=129)]
 Part: TypeAlias = Annotated[str, Field(max_length=64)]

@@ -5,13 +5,15 @@ The titles are what docs/site-file.md says of each condition: when it helps, and
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.model import Text
-from gateway.site.shape import Amount, Number, PointId, Shape, Span, field, scalar
+from gateway.site.shape import CLOCK, Amount, Number, PointId, Shape, Span, field, scalar
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 
 
 class AboveShape(Shape):
@@ -85,6 +87,107 @@ class KOfNShape(Shape):
         return self
 
 
+class ChangedShape(Shape):
+    title = Text(
+        "within_s 内变成过另一个值；用于没有状态的事件，如卡号、试验计数；测点无效时未知",
+        "became another value within within_s; for events without a state, such as a card number; unknown while BAD",
+    )
+    point: PointId = field("测点", "point")
+    within_s: Span = field("时间窗", "window")
+
+
+class FrozenShape(Shape):
+    title = Text(
+        "有应答但值一直不变；用于应当变化的值，如心跳计数、水位；测点无效时未知（无数据用 stale）",
+        "answers, and its value stays the same; for what should move, such as a heart-beat counter; unknown while BAD "
+        "(no data is 'stale')",
+    )
+    point: PointId = field("测点", "point")
+    for_s: Span = field("时长", "how long")
+
+
+class HeldShape(Shape):
+    title = Text(
+        "条件已持续成立 for_s；相当于写在条件里的延时；条件未知时未知，中间有过未知则只报警、不作恢复依据",
+        "true for for_s: an on-delay inside a condition; unknown while `of` is; after an unknown in between it may raise "
+        "and clears nothing",
+    )
+    of: WhenShape = field("条件", "condition")
+    for_s: Span = field("时长", "how long")
+
+
+class TimesShape(Shape):
+    title = Text(
+        "within_s 内至少 n 次由不成立变为成立；用于频繁发生，如多次拒绝、水泵频繁启动；未知过后 within_s 内不算“否”",
+        "became true at least n times within within_s; for intensity, such as refused cards; not false until an unknown is "
+        "within_s ago",
+    )
+    of: WhenShape = field("条件", "condition")
+    n: int = field("次数", "how many times", ge=1, le=1000)
+    within_s: Span = field("时间窗", "window")
+
+
+class SequenceShape(Shape):
+    title = Text(
+        "within_s 内按此顺序先后成立，之后保持 within_s；同时发现的只报警、不作恢复依据；未知过后两倍 within_s 内不算“否”",
+        "became true in this order within within_s, and for within_s after; seen at once it may raise and clears nothing; "
+        "not false until an unknown is twice within_s ago",
+    )
+    of: list[WhenShape] = field("条件，按先后", "conditions, in their order", min_length=2, max_length=20)
+    within_s: Span = field("时间窗", "window")
+
+
+class AbsenceShape(Shape):
+    title = Text(
+        "after 成立后 within_s 内 of 没有确实成立，直到它成立为止；用于命令无反馈、报警无人应答；of 未知时未知",
+        "after `after` became true, `of` was not surely true within within_s, until it is; for a command without feedback; "
+        "unknown while `of` is",
+    )
+    after: WhenShape = field("先发生的条件", "what happens first")
+    of: WhenShape = field("应随之成立的条件", "what should follow")
+    within_s: Span = field("时限", "time allowed")
+
+
+class ScheduleShape(Shape):
+    title = Text(
+        "按日历：某些日子的某段时间；时钟不可信时未知；时差、节假日、调休见 calendar",
+        "on the calendar: at a time of some days; unknown while the clock is not trusted; offset and holidays: see calendar",
+    )
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"]] = field(
+        "哪些日子；节假日只算 holiday", "which days; a holiday counts as holiday alone", list(DAYS), min_length=1
+    )
+    from_: Annotated[str, Field(pattern=CLOCK)] = field("从（时:分）", "from (hours:minutes)", "00:00", alias="from")
+    to: Annotated[str, Field(pattern=CLOCK)] = field(
+        "到（时:分）；早于 from 则到次日", "to; the next day where it is earlier than from", "24:00"
+    )
+
+    @model_validator(mode="after")
+    def _ever(self) -> ScheduleShape:
+        if self.from_ == self.to or self.from_ == "24:00" or self.to == "00:00":
+            raise PydanticCustomError("no_time", "must be a time of the day")
+        return self
+
+
+class LatchShape(Shape):
+    title = Text(
+        "自 set 成立起保持，直到 reset 确实成立；用于只能由另一信号结束的状态，如困人；reset 未知不结束",
+        "from `set` until `reset` is surely true; for what only another sign may end, such as entrapment; an unknown `reset` "
+        "ends nothing",
+    )
+    set: WhenShape = field("置位条件", "what sets it")
+    reset: WhenShape = field("复位条件", "what ends it")
+
+
+class CapturedShape(Shape):
+    title = Text(
+        "at 最近一次成立那一刻 of 的真假；用于“关门时轿厢内有人”；at 未知过后只报警、不作恢复依据",
+        "what `of` was when `at` last became true; for 'somebody inside when the door closed'; after an unknown `at` it may "
+        "raise and clears nothing",
+    )
+    of: WhenShape = field("要记住的条件", "what is remembered")
+    at: WhenShape = field("时刻：变为成立时", "the moment: when it becomes true")
+
+
 class WhenShape(Shape):
     """Exactly one of its keys: a condition, perhaps of other conditions."""
 
@@ -101,6 +204,15 @@ class WhenShape(Shape):
     any_: list[WhenShape] | None = field("任一成立", "any of them", None, alias="any", min_length=1)
     not_: WhenShape | None = field("不成立", "the opposite", None, alias="not")
     k_of_n: KOfNShape | None = field("n 中取 k", "k of n", None)
+    changed: ChangedShape | None = field("变化过", "changed", None)
+    frozen: FrozenShape | None = field("不变", "does not move", None)
+    held: HeldShape | None = field("持续成立", "true for a time", None)
+    times: TimesShape | None = field("多次", "n times in a time", None)
+    sequence: SequenceShape | None = field("按顺序", "in this order", None)
+    absence: AbsenceShape | None = field("没有随之发生", "one without the other", None)
+    schedule: ScheduleShape | None = field("日历", "on the calendar", None)
+    latch: LatchShape | None = field("自保持，另有复位", "until something else", None)
+    captured: CapturedShape | None = field("当时的真假", "what was true at a moment", None)
 
     @model_validator(mode="after")
     def _one(self) -> WhenShape:
