@@ -57,11 +57,21 @@ CONCERNS = (
         Text("上行证书或配置被拒绝", "uplink is refused: certificate, key or configuration"),
         Severity.HIGH,
     ),
+    Concern(
+        "certificate_ending",
+        Text("上行证书30天内到期", "a certificate of an uplink ends within 30 days"),
+        Severity.MEDIUM,
+    ),
     Concern("receipts_overdue", Text("区平台30秒未回执", "no receipt from the district for 30 s"), Severity.HIGH),
     Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
     Concern(
         "last_known_good",
         Text("配置有误或反复崩溃，使用上次有效配置", "site file refused or crashing; running the last known good"),
+        Severity.HIGH,
+    ),
+    Concern(
+        "life_isolated",
+        Text("有火警、求助或困人报警已停用", "a fire, personal or entrapment alarm is out of service"),
         Severity.HIGH,
     ),
     Concern(
