@@ -24,6 +24,7 @@ from drivers import DRIVERS
 from gateway import __version__ as VERSION
 from gateway import config, health, last_good
 from gateway.callers import Callers
+from gateway.certificates import Ending
 from gateway.clock import Clock, SystemClock
 from gateway.control import Control
 from gateway.errors import ConfigError
@@ -35,7 +36,6 @@ from gateway.lending import Lending
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
 from gateway.metrics import Metrics
-from gateway.metrics import Metrics
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
 from gateway.pipeline import CLOCKS, POST, STATE, Pipeline
 from gateway.plausible import Plausible
@@ -46,6 +46,7 @@ from gateway.store.journal import Journal, Opened
 from gateway.store.worker import ThreadWorker, Worker
 from gateway.views import Views
 from gateway.wire import pack, payloads
+from rules import post
 from rules import spec as rules_spec
 
 log = logging.getLogger("gengfu")
@@ -137,7 +138,7 @@ class Parts:
         self.engine = rules.engine(clock.monotonic(), self.guard.call)
         self.alarms, self.telemetry = alarms, telemetry
         self.plausible = Plausible(groups)
-        self.post = Post(site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()})
+        self.post = post.Post(site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()})
         self.pipeline = Pipeline(
             self.engine,
             self.specs,
@@ -212,6 +213,10 @@ class Parts:
         gone = self.engine.restore(saved, gap.shift_s, bridged=gap.sure)
         for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
+        watch = {key.removeprefix(POST): body for key, body in state.items() if key.startswith(POST)}
+        for name in self.post.restore(watch, gap.shift_s, self.clock.monotonic()):
+            log.error("what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name)
+            gone.append(f"{post.DEVICE}/{name}")
         # First the engine's states on this boot's clock, then a record: they go into one commit (law 4).
         self.pipeline.start()
         standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
@@ -234,6 +239,7 @@ class Parts:
             "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
             "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in uplinks),
             "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in uplinks),
+            "certificate_ending": Ending(self.site.uplinks, self.clock, workers[Lane.TELEMETRY].submit).soon,
             "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,

@@ -26,6 +26,7 @@ from gateway import health
 from gateway import keys as private_keys
 from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
+from gateway.site import post as site_post
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
 from gateway.site.chosen import Chosen, choose
@@ -46,6 +47,7 @@ from gateway.site.shapes_when import WhenShape
 from gateway.site.template import Templates
 from gateway.site.words import validate
 from gateway.site.yaml_lines import Document, dotted, read, unreadable
+from rules import post
 from rules.spec import AlarmSpec
 
 S = TypeVar("S", bound=Shape)
@@ -83,6 +85,8 @@ class Site:
     """Devices that the gateway makes itself."""
     utc_offset_s: float = 0.0
     """Of the local time that people at the site use."""
+    post: post.PostSpec = field(default_factory=post.PostSpec)
+    """Guard level and partitions."""
 
 
 def load(
@@ -131,7 +135,8 @@ def _site(
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
     calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
-    builtin = (health.device(),)
+    watch = site_post.read(document, site_rules.Field(reader.devices, buses, reader.unclear))
+    builtin = (health.device(), post.device(watch))
     around = site_rules.Field(
         reader.devices, buses, reader.unclear, {device.id: device for device in builtin}, *dates(calendar, document)
     )
@@ -170,6 +175,7 @@ def _site(
         chosen,
         builtin,
         calendar.utc_offset_h * 3600,
+        watch,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway import health
 from gateway.config import Site
 from gateway.model import BusKind, Device, Group
+from rules import post
 from rules.condition import Key
 from rules.engine import Engine, Guard, unguarded
 from rules.scenario import Track
@@ -49,7 +50,7 @@ class Judged:
 
 
 def judged(site: Site) -> Judged:
-    devices = (health.device(), *site.devices)
-    specs = {spec.id: spec for spec in (*health.alarms(), *site.alarms)}
+    devices = (*site.builtin, *site.devices)
+    specs = {spec.id: spec for spec in (*health.alarms(), *post.alarms(site.post), *site.alarms)}
     groups = {(device.id, index): group for device in devices for index, group in enumerate(device.groups)}
     return Judged(site, devices, specs, groups)

@@ -21,24 +21,30 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.clock import Clock, Timer
+from gateway.clock import Clock, Timer, spoken
 from gateway.errors import StorageError
-from gateway.model import Command, Draft, Record, Scan, Text, Transition
+from gateway.model import Command, Draft, Record, Sample, Scan, State, Text, Transition
 from gateway.plausible import Plausible
 from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal
 from gateway.wire import alarm, pack, payloads
+from rules import texts
 from rules.engine import Engine, Step
+from rules.lifecycle import ASIDE
+from rules.post import ACTIONS, DEVICE, PERIOD_S, Post, PostSpec
 from rules.spec import AlarmSpec
 
 log = logging.getLogger(__name__)
 
+_BUG = Text("内部错误，已记录", "internal error, logged")
 BURST_S = 0.03
 """How long after a burst's first scan its telemetry is committed: what a kill can take."""
 PACK_BYTES = 16 * 1024
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
+POST = "post/"
+"""Prefix there of what the people on watch have set (`rules.post`)."""
 CLOCKS = "clocks"
 """Key of `clocks` there, as of the last commit."""
 TRAIL = "trail/"
@@ -87,18 +93,23 @@ class Pipeline:
         simulated: frozenset[str] = frozenset(),
         commit_s: float = 1.0,
         plausible: Plausible | None = None,
+        post: Post | None = None,
     ) -> None:
         """`simulated`: alarms that look at simulated devices; their records say so."""
         self._engine = engine
         self._specs = specs
         self._reporter = reporter
         self._layouts = layouts
+        self._points = {point.id: point for layout in layouts.values() for point in layout.points}
         self._alarms = alarms
         self._telemetry = telemetry
         self._clock = clock
         self._guard = guard
         self._simulated = simulated
         self._plausible = plausible or Plausible({})
+        self._post = post or Post(PostSpec(), {})
+        self._zones = self._post.watched
+        self._post_timer: Timer | None = None
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
         self._burst_timer: Timer | None = None
@@ -124,6 +135,11 @@ class Pipeline:
     def take(self, scan: Scan) -> None:
         """A poll's result. Runs to the end without awaiting."""
         scan = self._plausible.judge(scan)
+        if (scan.device, scan.group) in self._zones:  # first: an entry delay begins before the rules see the open door
+            self._look(lambda: self._post.take(scan, self._clock.monotonic()))
+        self._take(scan)
+
+    def _take(self, scan: Scan) -> None:
         self.scans += 1
         self.latest[scan.device, scan.group] = scan
         self._step(scan)
@@ -149,10 +165,47 @@ class Pipeline:
 
     def command(self, command: Command) -> Text | None:
         """A person's command; returns why it was refused, or None."""
-        step = self._step(command)
+        if command.action in ACTIONS:
+            refused = self._set(command)
+        else:
+            step = self._step(command)
+            refused = step.refused if step else _BUG
         for tap in self.taps:
             tap(command)
-        return step.refused if step else Text("内部错误，已记录", "internal error, logged")
+        return refused
+
+    def _set(self, command: Command) -> Text | None:
+        """What the people on watch set: with its record in one commit."""
+        answer = self._guard.call("site", lambda: (self._post.obey(command, self._clock.monotonic()),))
+        refused = _BUG if answer is None else answer[0]
+        self._keep_post()
+        self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
+        self._tell_post()
+        return refused
+
+    def _look(self, look: Callable[[], bool]) -> None:
+        if self._guard.call("site", look):
+            self._tell_post()
+
+    def _keep_post(self) -> None:
+        """What must survive a restart goes with the next commit, which follows at once."""
+        changed, self._post.changed = self._post.changed, {}
+        self._state.update({POST + name: body for name, body in changed.items()})
+
+    def _tell_post(self) -> None:
+        """The device `site` as it is now, to everybody; at least once a second, for nothing clears on one scan."""
+        self._keep_post()
+        now = self._clock.monotonic()
+        self._take(self._post.scan(now))
+        if any(key.startswith(POST) for key in self._state):
+            self._commit_state()
+        if self._post_timer:
+            self._post_timer.cancel()
+        self._post_timer = self._clock.call_at(min(self._post.due, now + PERIOD_S), self._post_due)
+
+    def _post_due(self) -> None:
+        self._guard.call("site", lambda: self._post.wake(self._clock.monotonic()))
+        self._tell_post()
 
     async def written(self) -> None:
         """Until all that was taken so far is on the disk, or announced without it: half a second at most (law 5)."""
@@ -160,8 +213,10 @@ class Pipeline:
             await asyncio.shield(self._told)
 
     def start(self) -> None:
-        """Arm the engine's first deadline."""
+        """Arm the engine's first deadline, and tell of the device `site` from now on where there is one."""
         self._step(None)
+        if (DEVICE, 0) in self._layouts:
+            self._post_due()
 
     def _step(self, event: Scan | Command | None) -> Step | None:
         now = self._clock.monotonic()
@@ -191,7 +246,19 @@ class Pipeline:
         self._step(None)
 
     def _body(self, transition: Transition) -> bytes:
-        return alarm.encode(transition, self._specs[transition.alarm], simulated=transition.alarm in self._simulated)
+        simulated = transition.alarm in self._simulated
+        return alarm.encode(transition, self._specs[transition.alarm], self._words(transition), simulated=simulated)
+
+    def _words(self, transition: Transition) -> alarm.Words:
+        spec = self._specs[transition.alarm]
+        samples = transition.evidence.samples if transition.evidence else ()
+        told = self.message(spec, transition.after, transition.since, samples[0] if samples else None)
+        return alarm.Words(texts.headline(spec), told)
+
+    def message(self, spec: AlarmSpec, state: State, since: float, sample: Sample | None) -> Text:
+        """An alarm in words; `sample`: the value to be told."""
+        value = texts.value_text(self._points.get(sample.point), sample) if sample else Text("", "")
+        return texts.message(spec, state, spoken(self._clock, since), value)
 
     def record(self, kind: str, body: bytes) -> None:
         """An event of the gateway itself: started, clock set."""
@@ -242,7 +309,13 @@ class Pipeline:
             for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
                 self.reached(record, "announced" if error else "committed")
                 words = f" (NOT DURABLE: {error})" if error else ""
-                log.warning("alarm %s: %s -> %s%s", transition.alarm, transition.before, transition.after, words)
+                level = (
+                    logging.INFO if transition.after in ASIDE else logging.WARNING
+                )  # hidden: recorded, nobody called
+                en = self._words(transition).message.en
+                log.log(
+                    level, "alarm %s: %s -> %s%s: %s", transition.alarm, transition.before, transition.after, words, en
+                )
 
         return announce
 
@@ -268,6 +341,8 @@ class Pipeline:
 
     def close(self) -> None:
         """The end: hand everything that waits to the journal, and wake up no more."""
+        if self._post_timer:
+            self._post_timer.cancel()
         self._arm(None)
         self.flush()
         if self._state:

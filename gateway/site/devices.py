@@ -7,6 +7,7 @@ are told with the nearest that is; what depends on a bad bus or template is left
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ def items(document: Document, section: str) -> Iterator[tuple[Keys, Any]]:
         yield (section, index), item
 
 
-RESERVED = "gateway"
-"""The gateway is a device of its own site (`gateway.health`)."""
+RESERVED = {
+    "gateway": Text("网关自身", "the gateway itself"),
+    "virtual": Text("计算测点", "the points that are computed"),
+    "site": Text("本站的防控等级和分区", "the guard level and the partitions"),
+}
+"""Built-in devices: what the gateway makes itself."""
 
 
 def identity(item: Any) -> str | None:
@@ -75,6 +80,10 @@ def read_buses(document: Document, root: Path) -> dict[str, BusSpec]:
         for key in _without_a_line(shape):
             text = Text("只用于 framing: rtu 的总线", "is for a bus with framing: rtu")
             document.complain((*keys, key), text)
+        for index, network in enumerate(getattr(shape, "allow", ())):
+            if not _is_network(network):
+                text = Text("须为 IP 地址或网段", "must be an IP address or a network such as 10.1.2.0/24")
+                document.complain((*keys, "allow", index), text)
         bus = _bus(shape, root)
         buses.setdefault(bus.id, bus)
         for resource in _resources(bus):
@@ -104,6 +113,8 @@ def _bus(shape: BusShape, root: Path) -> BusSpec:
             host=shape.host,
             tcp_port=shape.tcp_port,
             longest_silence_s=shape.longest_silence_s,
+            transport=shape.transport,
+            allow=tuple(shape.allow),
         )
     return BusSpec(
         shape.id,
@@ -116,6 +127,14 @@ def _bus(shape: BusShape, root: Path) -> BusSpec:
         reply_timeout_s=shape.reply_timeout_s,
         rtu=shape.framing == "rtu",
     )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 _OF_A_LINE = ("baud", "parity", "stop_bits")
@@ -134,7 +153,7 @@ def _resources(bus: BusSpec) -> list[tuple[str, str | int]]:
         return [("port", bus.port)]
     if bus.rtu:
         return [("line", f"{bus.host.casefold()}:{bus.tcp_port}")]
-    return [("listen", bus.tcp_port)] if bus.kind is BusKind.LISTEN and bus.tcp_port else []
+    return [(f"listen {bus.transport}", bus.tcp_port)] if bus.kind is BusKind.LISTEN and bus.tcp_port else []
 
 
 class DeviceReader:
@@ -163,8 +182,8 @@ class DeviceReader:
         for keys, item in items(self._document, "devices"):
             device = self._device(item, keys)
             name = identity(item)
-            if name is not None and name.casefold() == RESERVED:
-                text = Text(f"“{RESERVED}”是网关自身的编号", f"'{RESERVED}' is the gateway itself")
+            if name is not None and (own := RESERVED.get(name.casefold())):
+                text = Text(f"“{name}”是{own.zh}的编号", f"'{name}' is {own.en}")
                 self._document.complain((*keys, "id"), text)
             if device is not None:
                 self.devices.setdefault(device.id, device)
@@ -203,6 +222,7 @@ class DeviceReader:
             shape.simulated,
             template.cls,
         )
+        self._silence(device, bus, driver, (*keys, "bus"))
         if not template.proved:
             self.unproved.add(device.id)
         self.given.setdefault(device.id, (keys, shape))
@@ -260,6 +280,18 @@ class DeviceReader:
         for name in unknown:
             self._document.complain((*keys, name), unknown_key(name, groups))
         return not unknown
+
+    def _silence(self, device: Device, bus: BusSpec, driver: Driver, keys: Keys) -> None:
+        """A device that is well may answer so late; shorter, and each lost frame would be a dead device."""
+        late_s = driver.late_s(device) if bus.kind is BusKind.LISTEN and driver.late_s else 0.0
+        period_s = max((group.period_s for group in device.groups if group.points), default=0.0)
+        if late_s and bus.longest_silence_s <= period_s + late_s:
+            least = f"{period_s + late_s:g}"
+            text = Text(
+                f"总线“{bus.id}”的 longest_silence_s 须大于 {least}：最长采样周期加上全部重发的时间",
+                f"longest_silence_s of bus '{bus.id}' must be over {least}: the longest period and all repetitions",
+            )
+            self._document.complain(keys, text)
 
     def _points(self, shape: DeviceShape, groups: tuple[Group, ...], bus: BusSpec, keys: Keys) -> bool:
         """What the site, or else the template, says of the quantities: of numbers, over more than one sample."""

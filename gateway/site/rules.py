@@ -190,7 +190,7 @@ def place(shape: PlaceShape) -> Place:
 
 
 def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
-    device, point = _find(part.point, field, document, (*keys, "point"))
+    device, point = find(part.point, field, document, (*keys, "point"))
     if device is None:
         return None
     if point is None:
@@ -211,7 +211,7 @@ def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) ->
     return made if len(document.mistakes) == before else None
 
 
-def _find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Device | None, Point | None]:
+def find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Device | None, Point | None]:
     """Device and point; no point for ``device/*``; nothing after telling what is unknown."""
     device_id, _, point_name = name.partition("/")
     if device_id in field.unclear:

@@ -13,8 +13,24 @@ from pydantic import BeforeValidator, Field
 
 from gateway.model import Text
 from gateway.site.plausible import QuantityShape
-from gateway.site.shape import Date, Delay, File, Host, Id, Number, Part, Period, Shape, Span, Words, field, scalar
+from gateway.site.shape import (
+    Date,
+    Delay,
+    File,
+    Host,
+    Id,
+    Number,
+    Part,
+    Period,
+    PointId,
+    Shape,
+    Span,
+    Words,
+    field,
+    scalar,
+)
 from gateway.site.shapes_when import WhenShape
+from rules.post import LEVELS
 
 
 class TextShape(Shape):
@@ -186,6 +202,40 @@ class CalendarShape(Shape):
     )
 
 
+LONGEST_DELAY_S = 600
+"""Of arming and disarming."""
+
+
+class GuardShape(Shape):
+    title = Text("防控等级", "The guard level")
+    levels: dict[Annotated[int, Field(ge=1, le=9)], Part] = field(
+        "等级及其名称", "levels and their names", dict(LEVELS), min_length=2
+    )
+    level: int = field(
+        "首次启动时的等级；以后由命令改变", "level at the very first start; later a command changes it", 1
+    )
+
+
+class ZoneShape(Shape):
+    title = Text("防区：布防时看守的一个测点", "A zone: a point that is watched while armed")
+    point: PointId = field("测点", "point")
+    opened: Annotated[bool | int | float | str, BeforeValidator(scalar)] = field(
+        "门打开、有人或被拆动时的值", "its value when open, when somebody is there, when tampered with", True
+    )
+    entry: bool = field("出入路线：有进入和退出延时", "on the way in and out: delayed", False)
+    interior: bool = field("留守布防（stay）时不看守", "not watched when armed with people inside (stay)", False)
+
+
+class PartitionShape(Shape):
+    title = Text("分区：一起布防和撤防", "A partition: what is armed and disarmed together")
+    id: Id = field("分区编号", "identity")
+    text: TextShape = field("名称", "what a person reads")
+    zones: list[ZoneShape] = field("防区", "zones", min_length=1)
+    exit_delay_s: float = field("退出延时", "time to leave after arming", 0.0, ge=0, le=LONGEST_DELAY_S)
+    entry_delay_s: float = field("进入延时", "time to disarm after coming in", 0.0, ge=0, le=LONGEST_DELAY_S)
+    place: PlaceShape = field("位置", "where it is", PlaceShape())
+
+
 class UplinkShape(Shape):
     title = Text("上行链路", "An uplink")
     id: Id = field("链路编号", "identity")
@@ -214,6 +264,8 @@ class SiteFrame(Shape):
     devices: list[Any]
     alarms: list[Any] = Field([])
     library: Any = Field({})
+    guard: Any = Field({})
+    partitions: list[Any] = Field([])
     uplinks: list[Any] = Field([])
     calendar: Any = Field({})
     journal: Any = Field({})
@@ -232,6 +284,8 @@ class SiteShape(Shape):
         {},
     )
     alarms: list[AlarmShape] = field("报警", "alarms", [])
+    guard: GuardShape = field("防控等级", "the guard level", GuardShape())
+    partitions: list[PartitionShape] = field("分区（布防、撤防）", "partitions, armed and disarmed", [])
     uplinks: list[UplinkShape] = field("上行链路", "uplinks", [])
     calendar: CalendarShape = field("日历", "the calendar", CalendarShape())
     journal: JournalShape = field("日志", "the journal", JournalShape())
