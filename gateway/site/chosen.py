@@ -15,7 +15,7 @@ from typing import Any
 from gateway.model import Device, Text
 from gateway.site import library
 from gateway.site import rules as site_rules
-from gateway.site.expansion import Expansion, Neighbours, Subject, fits, is_of_class, of_device, of_zone
+from gateway.site.expansion import Expansion, Neighbours, Subject, concerns, fits, of_device, of_zone
 from gateway.site.library import Family, ParameterShape, Rule
 from gateway.site.schema import AlarmShape, DeviceShape
 from gateway.site.words import nearest, one_of, validate
@@ -125,7 +125,7 @@ def _device_keys(document: Document, given: Given, devices: Mapping[str, Device]
         device = devices.get(device_id)
         if device is None or not (shape.rules or shape.without):
             continue
-        fitting = [rule for book in books.values() for rule in book.rules if is_of_class(rule, device)]
+        fitting = [rule for book in books.values() for rule in book.rules if concerns(rule, device)]
         known = {name: one for rule in fitting for name, one in rule.parameters.items() if rule.shape.scope == "device"}
         _numbers(shape.rules, known, document, (*keys, "rules"))
         names = [rule.name for rule in fitting]
@@ -147,20 +147,19 @@ class _Reader:
         self._around = around
         self._numbers = numbers
         self._devices = tuple(around.devices.values())
-        self._neighbours = Neighbours(self._devices)
+        without = {(device, rule) for device, (_, shape) in given.items() for rule in shape.without}
+        self._neighbours = Neighbours(self._devices, without)
         self.chosen = Chosen()
 
     def read(self, rule: Rule) -> None:
         before = len(self.chosen.applied)
         members = []
         for device in self._devices:
-            if not fits(rule, device):
-                continue
             why = self._given[device.id][1].without.get(rule.name) if device.id in self._given else None
-            if why is None:
-                members.append(device)
-            else:
+            if why is not None:
                 self.chosen.left_out.append(LeftOut(device.id, rule.name, why))
+            elif fits(rule, device):
+                members.append(device)
         for subject in _subjects(rule, members):
             self._apply(rule, subject)
         if len(self.chosen.applied) == before:
@@ -175,7 +174,9 @@ class _Reader:
         spec = self._spec(item, scratch)
         if spec is not None and not scratch.mistakes:
             name = f"{subject.id}/{expansion.suffix}"
-            self.chosen.alarms.append(replace(spec, id=name, rule=rule.reference))
+            said = rule.shape.advice
+            advice = Text(said.zh, said.en) if said is not None else None
+            self.chosen.alarms.append(replace(spec, id=name, rule=rule.reference, advice=advice))
             self.chosen.applied.append(Applied(name, rule, subject.id, self._parameters(rule, subject.device)))
         for mistake in scratch.mistakes:
             text = Text(

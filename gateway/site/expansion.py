@@ -14,7 +14,7 @@ How a tree is put together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -64,6 +64,11 @@ def fits(rule: Rule, device: Device) -> bool:
 
 def is_of_class(rule: Rule, device: Device) -> bool:
     return device.cls in rule.shape.classes or ANY in rule.shape.classes
+
+
+def concerns(rule: Rule, device: Device) -> bool:
+    """Is it a device that the rule is for, or that it looks at around there?"""
+    return device.cls in rule.classes or is_of_class(rule, device)
 
 
 def of_device(rule: Rule, device: Device) -> list[Subject]:
@@ -146,7 +151,8 @@ class Expansion:
         if parameter is None:
             return None
         number = self._numbers(subject.device)[name] * parameter.factor
-        return -number if value.startswith("-") else number
+        number = -number if value.startswith("-") else number
+        return int(number) if number.is_integer() else number  # a count has to be a whole number
 
     def _parts(self, node: Mapping[str, Any], subject: Subject) -> list[Any]:
         """What one item of a list becomes."""
@@ -192,22 +198,25 @@ class Expansion:
 
     def _around(self, within: str, classes: Iterable[str]) -> list[Device]:
         """The devices of the same zone or building, by class. A device without such a place has itself alone."""
-        around = self._neighbours.of(self._subject.place, within) or self._subject.members
+        around = self._neighbours.of(self._rule.name, self._subject.place, within) or self._subject.members
         return [device for device in around if device.cls in classes]
 
 
 class Neighbours:
     """The devices of a site by zone and by building."""
 
-    def __init__(self, devices: Iterable[Device]) -> None:
+    def __init__(self, devices: Iterable[Device], without: Container[tuple[str, str]] = ()) -> None:
+        """`without`: (device, rule) for those that a rule must not look at."""
+        self._without = without
         self._devices: dict[Area, list[Device]] = {}
         for device in devices:
             for within in AREAS:
                 self._devices.setdefault(AREAS[within](device.place), []).append(device)
 
-    def of(self, place: Place, within: str) -> Sequence[Device]:
+    def of(self, rule: str, place: Place, within: str) -> list[Device]:
         area = AREAS[within](place)
-        return self._devices.get(area, []) if area[-1] else []
+        around = self._devices.get(area, []) if area[-1] else []
+        return [device for device in around if (device.id, rule) not in self._without]
 
 
 AREAS: dict[str, Callable[[Place], Area]] = {

@@ -9,6 +9,7 @@ This module is the shape of those files and their reading. It knows nothing of a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,13 @@ from gateway.site.yaml_lines import read
 
 FOLDER = Path(rules_package.__file__).parent / "library"
 
-Long: TypeAlias = Annotated[str, Field(pattern=r"\S", max_length=1200), AfterValidator(str.strip)]
+
+def _joined(text: str) -> str:
+    """A folded line of YAML leaves a space, which Chinese has none of."""
+    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])", "", text)
+
+
+Long: TypeAlias = Annotated[str, Field(pattern=r"\S", max_length=1200), AfterValidator(_joined)]
 
 
 class LongTextShape(Shape):
@@ -62,6 +69,7 @@ class RuleShape(Shape):
     explain: LongTextShape = field("说明：何时有用", "when it helps")
     unknown: LongTextShape = field("值未知时如何", "what it does with unknown values")
     cites: list[CiteShape] = field("依据", "where it is from", min_length=1)
+    advice: TextShape | None = field("处置；默认按报警类别", "what to do; default: by the alarm's class", None)
     alarm: dict[str, Any] = field("报警", "the alarm, as in a site file, with roles and parameters")
 
 
@@ -83,6 +91,11 @@ class Rule:
     @property
     def name(self) -> str:
         return f"{self.family}/{self.shape.id}"
+
+    @property
+    def classes(self) -> set[str]:
+        """All classes of devices that it is for or looks at."""
+        return {*self.shape.classes, *(one for loop in loops(self.shape.alarm) for one in loop.get("classes", []))}
 
     @property
     def reference(self) -> str:
@@ -124,6 +137,14 @@ def values(node: Any) -> list[Any]:
     if isinstance(node, dict):
         return [value for one in node.values() for value in values(one)]
     return [value for one in node for value in values(one)] if isinstance(node, list) else [node]
+
+
+def loops(node: Any) -> list[dict[str, Any]]:
+    """All ``for_each`` of a tree."""
+    if isinstance(node, dict):
+        own = [node["for_each"]] if "for_each" in node else []
+        return own + [loop for one in node.values() for loop in loops(one)]
+    return [loop for one in node for loop in loops(one)] if isinstance(node, list) else []
 
 
 def _used(rule: RuleShape, family: FamilyShape) -> dict[str, ParameterShape]:

@@ -62,8 +62,8 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"- For 对象: each {shape.scope} of class {', '.join(shape.classes)}; needs 必须: {needs(rule) or '-'}; version 版本 {shape.version}"
     yield f"- Alarm 报警: class {alarm['class']}, {alarm['severity']}{', latching 自保持' if alarm.get('latching') else ''}. {alarm['text']['en']} {alarm['text']['zh']}"
-    if "advice" in alarm:
-        yield f"- What to do 处置: {alarm['advice']['en']} {alarm['advice']['zh']}"
+    if shape.advice is not None:
+        yield f"- What to do 处置: {shape.advice.en} {shape.advice.zh}"
     for cite in shape.cites:
         yield f"- {cite.clause} [{cite.certainty}]: {cite.says.en} {cite.says.zh}"
     if rule.parameters:
@@ -122,8 +122,8 @@ def explanation(rule: Rule) -> list[Text]:
         Text(shape.explain.zh, shape.explain.en),
         Text(f"未知时：{shape.unknown.zh}", f"With unknown values: {shape.unknown.en}"),
     ]
-    if "advice" in shape.alarm:
-        told.append(Text(f"处置：{shape.alarm['advice']['zh']}", f"What to do: {shape.alarm['advice']['en']}"))
+    if shape.advice is not None:
+        told.append(Text(f"处置：{shape.advice.zh}", f"What to do: {shape.advice.en}"))
     told += [
         Text(
             f"依据：{cite.clause}（{cite.certainty}）：{cite.says.zh}",

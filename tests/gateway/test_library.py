@@ -142,10 +142,9 @@ def test_contacts_the_other_way_round_and_states_of_an_enumeration_are_roles():
 def test_a_rule_asks_for_the_opposite_of_a_state():
     """``value: false`` of a contact is its other value."""
     compound = config.load(ROOT / "examples" / "compound" / "site.yaml")
-    device = next(device for device in compound.devices if device.cls == "door")
-    forced = next(alarm for alarm in compound.alarms if alarm.id == f"{device.id}/forced")
-    assert Equals(f"{device.id}/lock_engaged", 1) in forced.when.of
-    assert Not(Equals(f"{device.id}/fire_release", 1)) in forced.when.of
+    released = of(compound, "door-7-1/forced").when.of[1].of.of
+    assert released.of[0] == Equals("door-7-1/lock_engaged", 0)
+    assert of(compound, "door-7-1/held-open").when.of[1] == Not(Equals("door-7-1/fire_release", 1))
 
 
 def test_two_points_of_one_role_are_two_alarms_where_the_rule_says_so(tmp_path):
