@@ -34,6 +34,7 @@ from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import Scene, SceneError, read
 from firmware_sim.server import Server
 from firmware_sim.terminal import Terminal
+from firmware_sim.transmitter import Transmitter
 
 TEMPLATES = Path(__file__).parent.parent / "drivers" / "templates"
 
@@ -49,6 +50,10 @@ class Simulation:
         self._terminals = {
             spec.id: Terminal(spec.id, spec.gauge, spec.interval_s, self.world, self.log, self._random)
             for spec in scene.terminals
+        }
+        self._transmitters = {
+            spec.id: Transmitter(spec.id, spec.panel, spec.device(), spec.transport, self.world, self.log, self._random)
+            for spec in scene.transmitters
         }
         self._story: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
@@ -80,6 +85,7 @@ class Simulation:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 running = [group.create_task(terminal.run()) for terminal in self._terminals.values()]
+                running += [group.create_task(transmitter.run()) for transmitter in self._transmitters.values()]
                 await self._over.wait()
                 for task in [*running, *([self._story] if self._story else [])]:
                     task.cancel()
@@ -107,7 +113,7 @@ class Simulation:
 
     def _connect(self, servers: Mapping[str, tuple[str, int]]) -> None:
         for device, (host, port) in servers.items():
-            self._terminals[device].call(host, port)
+            (self._transmitters.get(device) or self._terminals[device]).call(host, port)
 
     def _go(self, wall: float) -> None:
         if self._story is not None:

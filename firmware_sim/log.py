@@ -7,6 +7,7 @@ processes of one machine share), both of the same moment.
 Events: ``start`` | ``change`` (device, point, value) | ``fault`` (device, what) | ``answer`` (device, points: what an
 intact answer carried) | ``spoilt_answer`` (the same with ``fault``: it was sent, but not as it should be) |
 ``bad_request`` (line, why: too_early, gap, collision, unreadable) | ``unanswered`` (a terminal heard nothing back) |
+``duty_check`` (device, minutes: a transmission device was asked) |
 ``refused`` (a command that cannot be followed) | ``lost`` (line, why: its serial adapter is gone) | ``go`` | ``stop``.
 """
 

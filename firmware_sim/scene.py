@@ -5,6 +5,8 @@ The parts of a scene:
     lines:      [{id, baud: 9600, parity: N, stop_bits: 1, response_s: 0.005, fifo: 8, devices: [DEVICE...]}]
     servers:    [{id, response_s: 0.005, devices: [DEVICE...]}]                  Modbus TCP, one unit a device
     terminals:  [{id, template, address, interval_s: 60, type: 24, limits: [0.14, 1.2], values: {...}}]
+    transmitters: [{id, template, address, centre: 1, transport: tcp, heartbeat_s: 20, operator: 1,
+                    duty_after_s: 5 | nobody, values: {...}}]                      fire transmission devices
     story:      [STEP...]        see story.py
     expect:     [EXPECTATION...] see expect.py
 
@@ -33,6 +35,8 @@ from firmware_sim.registers import RegisterMap
 from firmware_sim.slave import Slave
 from firmware_sim.story import Moment
 from firmware_sim.template import Template, load
+from firmware_sim.transmitter import Panel
+from firmware_sim.uitd import Uitd
 
 T = TypeVar("T")
 
@@ -63,10 +67,33 @@ class TerminalSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TransmitterSpec:
+    id: str
+    panel: Panel
+    address: int
+    centre: int
+    transport: str
+    heartbeat_s: float | None
+    operator: int
+    duty_after_s: float | None
+
+    def device(self) -> Uitd:
+        return Uitd(
+            self.address,
+            self.centre,
+            self.panel.parts(),
+            heartbeat_s=self.heartbeat_s,
+            operator=self.operator,
+            duty_after_s=self.duty_after_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     lines: tuple[LineSpec, ...]
     servers: tuple[ServerSpec, ...]
     terminals: tuple[TerminalSpec, ...]
+    transmitters: tuple[TransmitterSpec, ...]
     members: Mapping[str, Member]
     story: tuple[Moment, ...]
     expect: tuple[Expectation, ...]
@@ -75,6 +102,9 @@ class Scene:
 LINE = frozenset({"id", "baud", "parity", "stop_bits", "response_s", "fifo", "devices"})
 SERVER = frozenset({"id", "response_s", "devices"})
 TERMINAL = frozenset({"id", "template", "address", "interval_s", "type", "limits", "values"})
+TRANSMITTER = frozenset(
+    {"id", "template", "address", "centre", "transport", "heartbeat_s", "operator", "duty_after_s", "values"}
+)
 DEVICE = frozenset({"id", "template", "address", "gaps", "values"})
 
 
@@ -103,11 +133,12 @@ class Reader:
     def scene(self, content: Any) -> Scene:
         if not isinstance(content, Mapping):
             content = {"scene": content}
-        for surplus in content.keys() - {"lines", "servers", "terminals", "story", "expect"}:
+        for surplus in content.keys() - {"lines", "servers", "terminals", "transmitters", "story", "expect"}:
             self.mistakes.append(f"{surplus}: there is no such part of a scene")
         lines = self._each(content, "lines", self._line)
         servers = self._each(content, "servers", self._server)
         terminals = self._each(content, "terminals", self._terminal)
+        transmitters = self._each(content, "transmitters", self._transmitter)
         expectations = self._each(content, "expect", self._expectation)
         self._each(content, "story", self._step)
         moments: list[Moment] = []
@@ -120,7 +151,8 @@ class Reader:
             moments = self._try("story", lambda: story.timeline(content.get("story") or [], start)) or []
             for moment in moments:
                 self._try(f"story at {moment.at}", partial(self._check_moment, moment))
-        return Scene(tuple(lines), tuple(servers), tuple(terminals), self._members, tuple(moments), tuple(expectations))
+        parts = (tuple(lines), tuple(servers), tuple(terminals), tuple(transmitters))
+        return Scene(*parts, self._members, tuple(moments), tuple(expectations))
 
     def _each(self, content: Mapping[str, Any], part: str, build: Callable[[str, Mapping[str, Any]], T]) -> list[T]:
         """Build every entry of a list; those that cannot be built are mistakes and left out."""
@@ -216,6 +248,19 @@ class Reader:
         self._join(id, template, entry, gauge.check, fault.TERMINAL)
         return TerminalSpec(id, gauge, _number(entry, "interval_s", 60))
 
+    def _transmitter(self, path: str, entry: Mapping[str, Any]) -> TransmitterSpec:
+        id, template = self._new(entry, TRANSMITTER), self._template(entry, ("gb26875",))
+        address, centre, operator = (_whole(entry, key, most) for key, most in _WHOLE)
+        if entry.get("transport", "tcp") not in ("tcp", "udp"):
+            raise ValueError(f"transport: {entry['transport']!r} is neither tcp nor udp")
+        after = entry.get("duty_after_s", 5)
+        after_s = None if after == "nobody" else _number(entry, "duty_after_s", 5)
+        panel = Panel.of(template.points)
+        self._join(id, template, entry, panel.check, fault.TERMINAL)
+        heartbeat_s = _number(entry, "heartbeat_s", 20) or None
+        transport = str(entry.get("transport", "tcp"))
+        return TransmitterSpec(id, panel, address, centre, transport, heartbeat_s, operator, after_s)
+
     def _template(self, entry: Mapping[str, Any], drivers: Sequence[str]) -> Template:
         template = load(self._templates, str(entry["template"]))
         if template.driver not in drivers:
@@ -254,6 +299,16 @@ class Reader:
         ):
             raise ValueError(f"there is no point {expectation.device}/{expectation.point}")
         return expectation
+
+
+_WHOLE = (("address", 2**48 - 1), ("centre", 2**48 - 1), ("operator", 255))
+
+
+def _whole(entry: Mapping[str, Any], key: str, most: int) -> int:
+    value = entry[key] if key == "address" else entry.get(key, 1)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{key}: {value!r} is not a whole number in 0..{most}")
+    return value
 
 
 def _number(entry: Mapping[str, Any], key: str, otherwise: float) -> float:

@@ -25,6 +25,8 @@ class Template:
     names: tuple[str, ...]
     maps: tuple[PointMap, ...]
     """Empty unless `driver` is modbus."""
+    points: tuple[Mapping[str, Any], ...] = ()
+    """As the file has them."""
 
 
 def load(directory: Path, name: str) -> Template:
@@ -39,7 +41,7 @@ def load(directory: Path, name: str) -> Template:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path.name}: needs driver, and points with a name each ({error})") from None
     maps = tuple(_map(path.name, point) for point in points) if driver == "modbus" else ()
-    return Template(name, driver, names, maps)
+    return Template(name, driver, names, maps, tuple(points))
 
 
 def _map(file: str, point: Mapping[str, Any]) -> PointMap:

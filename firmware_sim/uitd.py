@@ -130,6 +130,10 @@ class Uitd:
             out += framed(self._head(self._next_serial().to_bytes(2, "little")), 2)
         return out
 
+    def hung_up(self) -> None:
+        """The connection is gone: half of a frame belongs to nobody, and what was not confirmed is sent at once again."""
+        self._buffer, self._due = b"", 0.0
+
     def receive(self, data: bytes, now: float) -> bytes:
         """What is to be sent in answer. Bytes that begin no frame are dropped one by one."""
         out = b""
