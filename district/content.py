@@ -17,6 +17,7 @@ GAPS = ("gengfu.event.gap", "gengfu.telemetry.gap")
 PACK = "gengfu.telemetry.pack"
 LONGEST_TEXT = 1_000
 MOST_VALUES = 20_000
+MOST_SAMPLES = 100
 _LARGEST = 2**63
 
 
@@ -56,8 +57,16 @@ class Value(NamedTuple):
 
 
 def read_transition(record: Record) -> AlarmState:
+    """How an alarm stands. What newer gateways add (`present`, `message`, `evidence`) may be missing, not be wrong."""
     content = json_object(record.body)
     words = _object(content, "text")
+    if "message" in content:
+        message = _object(content, "message")
+        _text(message, "zh"), _text(message, "en")
+    if "present" in content:
+        _bool(content, "present")
+    if content.get("evidence") is not None:
+        _check_evidence(_object(content, "evidence"))
     return AlarmState(
         alarm=_text(content, "alarm"),
         class_=_text(content, "class"),
@@ -101,6 +110,21 @@ def read_pack(record: Record) -> list[Value]:
             unit = _text(item, "u") if "u" in item else ""
             values.append(Value(name, _senml_value(item), unit, "good", time))
     return values
+
+
+def _check_evidence(evidence: dict[str, Any]) -> None:
+    """Samples and trend as described; the condition is any object."""
+    _whole(evidence, "left_out")
+    _text(evidence, "rule"), _text(evidence, "crc")
+    _object(evidence, "when")
+    for name in ("samples", "trend"):
+        samples = evidence.get(name)
+        if not isinstance(samples, list) or len(samples) > MOST_SAMPLES:
+            raise Malformed(f"{name}: not a list of samples")
+        for sample in samples:
+            if not isinstance(sample, dict):
+                raise Malformed(f"{name}: not a list of samples")
+            _text(sample, "point"), _text(sample, "quality"), _number(sample, "at")
 
 
 READERS: dict[str, Callable[[Record], Any]] = {

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
-from gateway import config, health, last_good
+from gateway import config, health, last_good, post_view
 from gateway.callers import Callers
 from gateway.certificates import Ending
 from gateway.clock import Clock, SystemClock
@@ -375,7 +375,7 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
     views = parts.views()
     control = Control(
         Path(parts.site.gateway.control_socket),
-        views.table() | callers.views(),
+        views.table() | callers.views() | post_view.table(parts.post, parts.clock),
         parts.pipeline.command,
         parts.clock,
         parts.guard,

@@ -10,8 +10,14 @@ import asyncio
 import ctypes
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from gateway.model import Text
+
+LATEST = 250e9
+"""Wall time beyond this (the year 9892) has no date."""
 
 
 class Timer(Protocol):
@@ -76,3 +82,10 @@ class SystemClock:
 
     async def sleep_until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, at - self.monotonic()))
+
+
+def spoken(clock: Clock, at: float) -> Text:
+    """A monotonic time as people read it: local wall time, with a word of warning while the clock is not set."""
+    wall = clock.wall() - (clock.monotonic() - at)
+    told = datetime.fromtimestamp(min(max(wall, 0.0), LATEST)).strftime("%Y-%m-%d %H:%M:%S")
+    return Text(told, told) if clock.trusted() else Text(f"{told}（时钟未同步）", f"{told} (clock not set)")

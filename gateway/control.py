@@ -7,8 +7,8 @@ Guarantees
 * A command enters the pipeline like a key or a signed message would; an answer says what became of it, in both languages,
   and what it says was done is on the disk before it is said (or half a second has passed: law 5).
 
-Requests: ``{"do": "status" | "points" | "alarms" | "read", "device": …}`` or ``{"do": "acknowledge" | "reset", "alarm": …,
-"who": …, "why": …}``. Answers: ``{"ok": true, …}`` or ``{"ok": false, "zh": …, "en": …}``.
+Requests: ``{"do": "status" | "points" | "alarms" | "read", "device": …}`` or ``{"do": an `Action`, "alarm": …,
+"who": …, "why": …, "for_s": seconds, "value": …}``. Answers: ``{"ok": true, …}`` or ``{"ok": false, "zh": …, "en": …}``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ from gateway.model import Action, Command, Text
 from gateway.restart import Guard
 
 LINE_BYTES = 64 * 1024
+LONGEST_S = 366 * 86400.0
+NAMED = frozenset(Action) - {Action.ACKNOWLEDGE, Action.RESET, Action.DUTY_CHECK}
+"""What nobody does without a name: the kernel's user id is that of the cabinet, not of a person."""
+VALUE = 2000
+"""A partition may be armed without many named zones."""
 IDLE_S = 60.0
 CONNECTIONS = 16
 Answer = dict[str, Any]
@@ -151,24 +156,41 @@ class Control:
 
     def _perform(self, request: Mapping[str, Any], peer: str) -> Answer:
         do = str(request.get("do", ""))
-        if view := self._views.get(do):
-            try:
+        try:
+            if view := self._views.get(do):
                 return {"ok": True, **view(request)}
-            except Refused as error:
-                return _no(error.text)
-        if do not in {action.value for action in Action}:
-            known = ", ".join([*self._views, *(action.value for action in Action)])
-            return _no(Text(f"未知请求；可用：{known}", f"unknown request; known: {known}"))
-        who = f"{str(request.get('who') or '')[:80]} ({peer})".strip()
-        command = Command(
-            Action(do),
+            if do not in {action.value for action in Action}:
+                known = ", ".join([*self._views, *(action.value for action in Action)])
+                raise Refused(Text(f"未知请求；可用：{known}", f"unknown request; known: {known}"))
+            command = self._asked(Action(do), request, peer)
+            refused = self._command(command)
+        except Refused as error:
+            return _no(error.text)
+        return _no(refused) if refused else {"ok": True, "who": command.who}
+
+    def _asked(self, action: Action, request: Mapping[str, Any], peer: str) -> Command:
+        """A person's command, every part of it bounded; raises `Refused`."""
+        name = str(request.get("who") or "").strip()[:80]
+        if action in NAMED and not name:
+            raise Refused(Text("须说明由谁操作（who）", "say who you are (who)"))
+        return Command(
+            action,
             str(request.get("alarm", ""))[:200],
-            who,
+            f"{name} ({peer})".strip(),
             self._clock.monotonic(),
-            str(request.get("why") or "")[:200],
+            str(request.get("why") or "").strip()[:200],
+            _seconds(request.get("for_s")),
+            str(request.get("value") or "")[:VALUE],
         )
-        refused = self._command(command)
-        return _no(refused) if refused else {"ok": True, "who": who}
+
+
+def _seconds(given: object) -> float | None:
+    """How long, as a request says it; None where it does not."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= LONGEST_S:
+        raise Refused(Text("for_s 须为大于 0 的秒数", "for_s is a number of seconds above 0"))
+    return float(given)
 
 
 def _no(text: Text) -> Answer:

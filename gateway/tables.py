@@ -48,3 +48,18 @@ def alarm_table(rows: list[dict[str, Any]]) -> Table:
         what = f"{escape(row['text']['zh'])}\n[dim]{escape(row['text']['en'])}[/]"
         table.add_row(f"[{colour}]{row['id']}[/]", what, since, STATES[row["state"]], REACHED[row["stage"]])
     return table
+
+
+def aside_table(rows: list[dict[str, Any]]) -> Table:
+    """What is hidden from people: how, by whom, why and until when, and what it hides."""
+    table = Table(title="Hidden 已搁置、停用、抑制", title_justify="left")
+    for column in ("alarm 报警", "what 内容", "how 方式", "hides 实际", "who 人员", "why 原因", "until 截止"):
+        table.add_column(column)
+    for row in rows:
+        until = "-" if row["until"] is None else datetime.fromtimestamp(row["until"]).strftime("%m-%d %H:%M:%S")
+        what = f"{escape(row['text']['zh'])}\n[dim]{escape(row['text']['en'])}[/]"
+        hides = "[red]报警 active[/]" if row["present"] else "正常 normal"
+        colour = COLOURS[row["severity"]]
+        name = f"[{colour}]{row['id']}[/]"
+        table.add_row(name, what, STATES[row["state"]], hides, escape(row["who"]), escape(row["why"]), until)
+    return table

@@ -11,11 +11,13 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.config import Site
 from gateway.control import Refused
-from gateway.model import Device, Kind, Level, Place, Point, Quality, Scan, Text
+from gateway.model import Deadline, Device, Kind, Level, Place, Point, Quality, Sample, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.restart import Guard
 from gateway.wire.reasons import REASONS
-from rules.engine import Engine
+from rules.engine import Engine, Standing
+from rules.lifecycle import ASIDE
+from rules.texts import advice
 from rules.truth import TRUE_UNCERTAIN
 
 WHY: dict[Quality, str] = {
@@ -63,7 +65,7 @@ class Views:
         return {
             "status": lambda _: self.status(),
             "points": lambda _: {"points": [row for device in self._devices for row in self.points(device)]},
-            "alarms": lambda _: {"alarms": self.alarms()},
+            "alarms": lambda _: {"alarms": self.alarms(), "aside": self.aside()},
             "read": self._read,
         }
 
@@ -76,6 +78,7 @@ class Views:
             "scans": self._pipeline.scans,
             "devices": self.devices(),
             "alarms": self.alarms(),
+            "aside": self.aside(),
             "parts": {name: status() for name, status in self._parts.items()},
             "faults": dict(self._guard.faults),
         }
@@ -86,27 +89,48 @@ class Views:
         return [self._device(device, worst) for device in self._devices.values()]
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Every alarm that is not in the normal state, the gravest and newest first."""
+        """Every alarm that stands or returned and is not hidden, the gravest and newest first."""
+        rows = [
+            self._alarm(name, alarm)
+            for name, alarm in self._engine.alarms().items()
+            if alarm.since is not None and alarm.state not in ASIDE
+        ]
+        return sorted(rows, key=_gravest)
+
+    def aside(self) -> list[dict[str, Any]]:
+        """Every alarm that is shelved, out of service or suppressed by design, as long as it is: who, why, until when, and
+        whether its condition is present."""
         rows = []
-        for name, alarm in self._engine.alarms().items():
-            if alarm.since is None:
-                continue
-            progress = self._pipeline.progress.get(name)
-            rows.append(
-                {
-                    "id": name,
-                    "class": alarm.spec.cls.value,
-                    "severity": alarm.spec.severity.name.lower(),
-                    "state": alarm.state.value,
-                    "since": self._wall(alarm.since),
-                    "text": alarm.text._asdict(),
-                    "place": self._place(alarm.spec.place),
-                    "stage": progress.stage if progress else "committed",
-                    "times": progress.times if progress else {},
-                }
-            )
-        order = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-        return sorted(rows, key=lambda row: (order[row["severity"]], -row["since"]))
+        for name, alarm in self._engine.aside().items():
+            who = alarm.aside
+            more = {
+                "who": who.who if who else "",
+                "why": who.why if who else "",
+                "hidden_since": self._wall(who.at) if who else None,
+                "until": self._wall(who.until) if who else None,
+            }
+            rows.append(self._alarm(name, alarm) | more)
+        return sorted(rows, key=_gravest)
+
+    def _alarm(self, name: str, alarm: Standing) -> dict[str, Any]:
+        progress = self._pipeline.progress.get(name)
+        cause = alarm.evidence.sample if isinstance(alarm.evidence, Deadline) else alarm.evidence
+        since = alarm.since if alarm.since is not None else self._clock.monotonic()
+        told = self._pipeline.message(alarm.spec, alarm.state, since, cause if isinstance(cause, Sample) else None)
+        return {
+            "id": name,
+            "class": alarm.spec.cls.value,
+            "severity": alarm.spec.severity.name.lower(),
+            "state": alarm.state.value,
+            "present": alarm.present,
+            "since": self._wall(since),
+            "text": alarm.text._asdict(),
+            "message": told._asdict(),
+            "advice": advice(alarm.spec)._asdict(),
+            "place": self._place(alarm.spec.place),
+            "stage": progress.stage if progress else "committed",
+            "times": progress.times if progress else {},
+        }
 
     def points(self, device_id: str) -> list[dict[str, Any]]:
         device = self._devices[device_id]
@@ -189,3 +213,10 @@ def _reason(quality: Quality) -> dict[str, str] | None:
 
 def _worst(scan: Scan | None) -> Quality:
     return Quality(max(scan.qualities, default=0)) if scan else Quality.NOT_YET
+
+
+_ORDER = {"critical": 0, "high": 1, "medium": 2, "low": 3}
+
+
+def _gravest(row: Mapping[str, Any]) -> tuple[int, float]:
+    return _ORDER[row["severity"]], -row["since"]

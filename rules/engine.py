@@ -35,6 +35,7 @@ from rules.leaf import Leaf
 from rules.lifecycle import ASIDE
 from rules.spec import AlarmSpec
 from rules.texts import headline, unknown_alarm
+from rules.virtual import Virtual, VirtualSpec
 
 Guard = Callable[[str, Callable[[], bool]], bool | None]
 """``guard(name, call)`` gives what ``call()`` gives, or None after a bug that it told of (`gateway.restart.Guard.call`)."""
@@ -55,6 +56,8 @@ class Step(NamedTuple):
     """By alarm id: what must survive a restart; None when nothing must any more."""
     refused: Text | None = None
     """Why a command was not followed."""
+    scans: tuple[Scan, ...] = ()
+    """Of computed points (`rules.virtual`), already judged."""
 
 
 class Standing(NamedTuple):
@@ -92,8 +95,12 @@ class Engine:
         groups: Mapping[Key, tuple[str, ...]],
         now: float,
         guard: Guard = unguarded,
+        virtual: Sequence[VirtualSpec] = (),
     ) -> None:
-        """`groups`: (device, group) -> point ids in scan order. ValueError names each alarm that cannot be evaluated."""
+        """`groups`: (device, group) -> point ids in scan order, those of the device ``virtual`` among them. ValueError
+        names each alarm that cannot be evaluated."""
+        self._virtual = Virtual(virtual, groups, now)
+        self._scans: list[Scan] = []
         points = Points(groups)
         self._recent: dict[Key, deque[Scan]] = {key: deque(maxlen=TREND + 1) for key in groups}
         self._guard = guard
@@ -151,8 +158,9 @@ class Engine:
         self._expire(now)
         self._now = now
         deadline = self._next()
-        step = Step(tuple(self._transitions), None if deadline == math.inf else deadline, self._changed, refused)
-        self._transitions = []
+        due = None if deadline == math.inf else deadline
+        step = Step(tuple(self._transitions), due, self._changed, refused, tuple(self._scans))
+        self._transitions, self._scans = [], []
         self._changed = {}
         return step
 
@@ -202,6 +210,14 @@ class Engine:
         watch.recent.append(scan)
         for alarm, leaves in watch.alarms:
             self._look(alarm, partial(self._feed, alarm, leaves, scan, at), at)
+        if self._virtual.watches(scan):
+            self._guard("virtual", partial(self._compute, scan, now))
+
+    def _compute(self, scan: Scan, now: float) -> bool:
+        for made in self._virtual.take(scan):
+            self._scans.append(made)
+            self._take(made, now)
+        return True
 
     def _feed(self, alarm: Alarm, leaves: tuple[Leaf, ...], scan: Scan, at: float) -> bool:
         moved = False

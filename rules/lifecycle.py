@@ -69,7 +69,7 @@ TABLE: dict[tuple[State, Event], State] = {
     **{(state, Event.END_OVER): A for state in (G, H, I)},
 }
 
-_STATES = {
+STATES = {
     A: Text("正常", "normal"),
     B: Text("报警，未确认", "active, unacknowledged"),
     C: Text("报警，已确认", "active, acknowledged"),
@@ -80,6 +80,7 @@ _STATES = {
     H: Text("按设计抑制", "suppressed by design"),
     I: Text("停用", "out of service"),
 }
+"""As people read them."""
 
 _EVENTS = {
     Event.RAISE: Text("条件成立（延时后）", "condition present (after the on-delay)"),
@@ -123,14 +124,14 @@ suppressed or taken out of service; these arrows are only in the table below.
 def diagram() -> str:
     """The table as Markdown: a Mermaid state diagram, then every cell."""
     picture = ["```mermaid", "stateDiagram-v2", "    [*] --> A"]
-    picture += [f"    {_LETTERS[state]}: {_LETTERS[state]} {text.en}" for state, text in _STATES.items()]
+    picture += [f"    {_LETTERS[state]}: {_LETTERS[state]} {text.en}" for state, text in STATES.items()]
     picture += [
         f"    {_LETTERS[before]} --> {_LETTERS[after]}: {event}"
         for (before, event), after in TABLE.items()
         if after not in ASIDE
     ]
     states = ["| | state | 状态 | in messages |", "|---|---|---|---|"]
-    states += [f"| {_LETTERS[state]} | {text.en} | {text.zh} | `{state}` |" for state, text in _STATES.items()]
+    states += [f"| {_LETTERS[state]} | {text.en} | {text.zh} | `{state}` |" for state, text in STATES.items()]
     cells = ["| from | event | 事件 | to |", "|---|---|---|---|"]
     cells += [
         f"| {_LETTERS[before]} | {_EVENTS[event].en} | {_EVENTS[event].zh} | {_LETTERS[after]} |"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import callers, library, live, rules, site
+from gateway.commands import aside, callers, guard, library, live, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +27,14 @@ app.command()(live.status)
 app.command()(live.alarms)
 app.command()(live.ack)
 app.command()(live.reset)
+app.command()(aside.shelve)
+app.command()(aside.unshelve)
+app.command("out-of-service")(aside.out_of_service)
+app.command("return-to-service")(aside.return_to_service)
+app.command()(guard.partitions)
+app.command()(guard.arm)
+app.command()(guard.disarm)
+app.command()(guard.level)
 app.command()(live.read)
 app.command()(callers.discover)
 app.command("duty-check")(callers.duty_check)

@@ -68,9 +68,9 @@ def ask_gateway(socket: Path | None, request: dict[str, Any], as_json: bool) -> 
     return answer
 
 
-def command(do: str, alarm: str, who: str, why: str, socket: Path | None) -> None:
+def command(do: str, alarm: str, who: str, why: str, socket: Path | None, **more: object) -> None:
     """Give a person's command to the running gateway and print what became of it."""
-    answer = ask_gateway(socket, {"do": do, "alarm": alarm, "who": who, "why": why}, as_json=False)
+    answer = ask_gateway(socket, {"do": do, "alarm": alarm, "who": who, "why": why, **more}, as_json=False)
     if answer:
         out.print(f"done, recorded as 已记录：{answer['who']}", markup=False)
 

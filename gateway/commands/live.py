@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.console import AsJson, Socket, Who, Why, ask_gateway, because, command, out, quality, table
-from gateway.tables import alarm_table, value_text
+from gateway.tables import alarm_table, aside_table, value_text
 
 
 def status(socket: Socket = None, as_json: AsJson = False) -> None:
@@ -42,15 +42,23 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
         out.print(f"fault 故障 {name}: {fault}", style="red", markup=False)
 
 
-def alarms(socket: Socket = None, as_json: AsJson = False) -> None:
-    """Alarms that are not normal, and how far each has come. 当前报警"""
+def alarms(
+    socket: Socket = None,
+    as_json: AsJson = False,
+    aside: Annotated[
+        bool, typer.Option("--aside", help="Only what is hidden: by whom, why, until when. 仅列出被搁置、停用、抑制的")
+    ] = False,
+) -> None:
+    """Alarms that are not normal, how far each has come, and what is hidden. 当前报警及被隐藏的报警"""
     answer = ask_gateway(socket, {"do": "alarms"}, as_json)
     if answer is None:
         return
-    if not answer["alarms"]:
-        out.print("no alarms 无报警")
-        return
-    out.print(alarm_table(answer["alarms"]))
+    if not aside:
+        out.print(alarm_table(answer["alarms"]) if answer["alarms"] else "no alarms 无报警")
+    if answer["aside"]:
+        out.print(aside_table(answer["aside"]))
+    elif aside:
+        out.print("nothing is hidden 没有被搁置、停用或抑制的报警")
 
 
 def ack(

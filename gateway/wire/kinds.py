@@ -12,6 +12,7 @@ TRANSITION = "gengfu.alarm.transition"
 RUN = "gengfu.event.run"
 CLOCK = "gengfu.event.clock"
 COMMAND = "gengfu.event.command"
+TOOL = "gengfu.event.tool"
 EVENT_GAP = "gengfu.event.gap"
 TELEMETRY_GAP = "gengfu.telemetry.gap"
 PACK = "gengfu.telemetry.pack"
@@ -122,15 +123,35 @@ KINDS = (
                 "latched_acknowledged, shelved, suppressed, out_of_service",
             ),
             Field("after", "the state it entered"),
-            Field("active", "it stands: its condition holds, or it is latched until a person resets it"),
+            Field(
+                "active",
+                "it stands: its condition holds, or it is latched until a person resets it; false while it is shelved, "
+                "suppressed or out_of_service, whatever its condition",
+            ),
             Field("acknowledged", "it stands and a person has acknowledged it"),
-            Field("text", "for people, `zh` and `en`, with the place"),
+            Field(
+                "present",
+                "its condition is present, also while it is hidden: a record with `before` = `after` says that this changed",
+            ),
+            Field("text", "for people, `zh` and `en`: what and where"),
+            Field("message", "the same with how it stands, since when, the value, and what to do"),
             Field("place", "grid, building, unit, floor, flat, position, zone; empty parts are left out"),
-            Field("since", "monotonic seconds at which it last became active"),
+            Field(
+                "since",
+                "monotonic seconds at which its condition last became present, or it was hidden while it was not",
+            ),
             Field(
                 "cause",
                 "`kind` is `sample` (`point`, `value`, `quality`, `at`), `deadline` (a delay ended; `at`, and "
-                "`sample`, the one that last held) or `command` (`action`, `who`, `why`, `at`)",
+                "`sample`, the one that last held) or `command` (`action`, `who`, `why`, `at`; `for_s` where it hides the alarm "
+                "for a time)",
+            ),
+            Field(
+                "evidence",
+                "what the rule looked at: `samples` (at most 24; the one that decided first) and `left_out`, how many more; "
+                "`trend`, at most 8 earlier ones of the first, oldest first; `when`, the condition with its thresholds in the "
+                "words of the site file ({} when it is too long); `crc` of it; `rule`, id and version in the library of rules, "
+                "empty for a site's own. Null in a record of 16 KiB, and absent from older gateways",
             ),
             Field("simulated", "it looks at simulated devices: not a real alarm"),
         ),
@@ -162,11 +183,23 @@ KINDS = (
         JSON,
         "a person did something",
         (
-            Field("action", "`acknowledge` or `reset`"),
+            Field("action", "`acknowledge`, `reset`, `shelve`, `unshelve`, `take_out` (of service), `return`"),
             Field("alarm", "the alarm's id"),
             Field("who", "the person"),
             Field("why", "in their words; may be empty"),
+            Field("for_s", "how long, where it hides the alarm for a time; else null"),
+            Field("value", "what an action needs besides; mostly empty"),
             Field("refused", "null, or why it had no effect (`zh` and `en`)"),
+        ),
+    ),
+    Kind(
+        TOOL,
+        JSON,
+        "a technician began to use a tool on the running gateway: it reads on the lines, in idle slots",
+        (
+            Field("tool", "`scan`, `peek` or `record`"),
+            Field("who", "the person, and the user that the kernel vouches for"),
+            Field("why", "in their words; may be empty"),
         ),
     ),
     Kind(EVENT_GAP, JSON, _GAP_WHAT, _GAP),
@@ -176,10 +209,15 @@ KINDS = (
 
 TRANSITION_EXAMPLE = """\
 {"alarm": "fire-1203", "class": "fire", "severity": "critical",
- "before": "normal", "after": "unacknowledged", "active": true, "acknowledged": false,
+ "before": "normal", "after": "unacknowledged", "active": true, "acknowledged": false, "present": true,
  "text": {"zh": "12号楼1单元12层1203室 火警", "en": "Fire, building 12, unit 1, floor 12, flat 1203"},
+ "message": {"zh": "12号楼1单元12层1203室 火警：报警，未确认。自 2026-11-22 08:20:31 起。烟雾浓度 7.5 %/m。处置：立即到现场核实；确认起火即报119并疏散人员",
+             "en": "Fire, building 12, unit 1, floor 12, flat 1203: active, unacknowledged; since 2026-11-22 08:20:31; smoke 7.5 %/m; to do: go and look at once; if it burns call 119 and evacuate"},
  "place": {"building": "12", "unit": "1", "floor": "12", "flat": "1203", "zone": "b12-f12"},
  "since": 1234.5, "cause": {"kind": "sample", "point": "smoke-1203/density", "value": 7.5, "quality": "good", "at": 1234.5},
+ "evidence": {"samples": [{"point": "smoke-1203/density", "value": 7.5, "quality": "good", "at": 1234.5}], "left_out": 0,
+              "trend": [{"point": "smoke-1203/density", "value": 2.1, "quality": "good", "at": 1233.5}],
+              "rule": "", "crc": "0c5f7a34", "when": {"above": {"point": "smoke-1203/density", "limit": 5.0, "hysteresis": 0.0}}},
  "simulated": true}"""
 
 PACK_TEXT = """\

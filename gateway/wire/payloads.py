@@ -154,6 +154,8 @@ def command(command: Command, refused: Text | None) -> bytes:
             "alarm": command.alarm,
             "who": command.who,
             "why": command.why,
+            "for_s": command.for_s,
+            "value": command.value,
             "refused": refused and refused._asdict(),
         }
     )

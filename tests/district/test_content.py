@@ -27,6 +27,19 @@ def test_a_transition_says_how_the_alarm_stands():
     )
 
 
+EVIDENCE = {
+    "samples": [{"point": "a/b", "value": 7.5, "quality": "good", "at": 1.5}], "left_out": 0, "trend": [],
+    "rule": "", "crc": "0c5f7a34", "when": {"above": {"point": "a/b", "limit": 5.0}},
+}  # fmt: skip
+
+
+def test_the_evidence_of_a_transition_may_be_there_or_not():
+    """An older gateway has none; a record that is hidden changes `present` alone."""
+    for more in ({"evidence": EVIDENCE, "present": True}, {"evidence": None}, {"message": {"zh": "一", "en": "one"}}):
+        told = content.read_transition(made(transition(after="shelved", **more), "gengfu.alarm.transition"))
+        assert told.state == "shelved"
+
+
 def test_a_clock_mapping():
     """Boot, monotonic, wall."""
     body = json.dumps({"boot": "b" * 32, "monotonic": 5, "wall": 1.5e9}).encode()
@@ -89,7 +102,10 @@ def test_packs_of_the_tests_own_making_are_read():
         )),
         *(("gengfu.alarm.transition", body) for body in (
             b"null", transition(text="x"), transition(text={"zh": "x"}), transition(active=1), transition(alarm=None),
-            transition(alarm="x" * 1_001), transition(simulated="no"),
+            transition(alarm="x" * 1_001), transition(simulated="no"), transition(present="no"), transition(message="x"),
+            transition(evidence=[]), transition(evidence=EVIDENCE | {"samples": {}}),
+            transition(evidence=EVIDENCE | {"trend": [1]}), transition(evidence=EVIDENCE | {"when": 1}),
+            transition(evidence=EVIDENCE | {"samples": EVIDENCE["samples"] * 200}),
         )),
         ("gengfu.event.clock", b'{"boot": "x", "monotonic": 1}'),
         ("gengfu.event.gap", b'{"first": 1, "last": 2}'),

@@ -6,7 +6,7 @@ from district import content
 from district.record import digest_holds, parse
 from gateway.model import Draft, Lane
 from gateway.store import seal
-from gateway.wire import payloads
+from gateway.wire import kinds, payloads
 
 
 def sent(lane, kind, body, sequence=7, wall=1_795_306_831.1234567, follows=None, **changes):
@@ -38,3 +38,9 @@ def test_a_clock_mapping_is_understood():
     """Numbers as they are."""
     body = payloads.clock("b" * 32, 12.5, 1_795_306_831.25)
     assert content.read_clock(sent(Lane.ALARM, payloads.CLOCK, body)) == ("b" * 32, 12.5, 1_795_306_831.25)
+
+
+def test_a_transition_with_its_evidence_is_understood():
+    """The example of the reference, which is what the encoder gives (`tests/gateway/wire/test_alarm`)."""
+    told = content.read_transition(sent(Lane.ALARM, payloads.TRANSITION, kinds.TRANSITION_EXAMPLE.encode()))
+    assert (told.alarm, told.state, told.active) == ("fire-1203", "unacknowledged", True)

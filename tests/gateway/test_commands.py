@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from gateway.commands.aside import span_s
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +76,32 @@ def test_pki_says_that_it_is_not_for_production_and_overwrites_nothing(tmp_path)
     assert gengfu("pki", "init", tmp_path / "pki").returncode == 1
 
 
-@pytest.mark.parametrize("command", [["status"], ["alarms"], ["read", "x"], ["ack", "x"]])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("3d", 259200), ("1.5h", 5400),
+     ("", None), ("2", None), ("h", None), ("2h ", None), ("-2h", None), ("1e9h", None), ("9999999s", None), ("２h", None)],
+)  # fmt: skip
+def test_times_are_written_as_people_do(text, seconds):
+    if seconds is None:
+        with pytest.raises(typer.BadParameter, match="1h30m"):
+            span_s(text)
+    else:
+        assert span_s(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["alarms"],
+        ["read", "x"],
+        ["ack", "x"],
+        ["unshelve", "x", "--who", "Li"],
+        ["shelve", "x", "--for", "2h", "--who", "Li", "--why", "paint"],
+        ["return-to-service", "x", "--who", "Li"],
+        ["out-of-service", "x", "--for", "3d", "--who", "Li", "--why", "repair"],
+    ],
+)
 def test_without_a_gateway_the_person_is_told_where_nobody_answers(tmp_path, command):
     told = gengfu(*command, "--socket", tmp_path / "none.sock")
     assert told.returncode == 1

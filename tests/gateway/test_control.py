@@ -73,6 +73,21 @@ async def test_a_command_records_the_person_and_the_user_behind_the_socket(serve
     assert f"uid {os.getuid()}" in command.who
 
 
+async def test_hiding_an_alarm_needs_a_name_and_a_time_that_is_one(served):
+    """The user id of the cabinet is no person."""
+    path, commands = served
+    for action in ("shelve", "unshelve", "take_out", "return"):
+        answer = await asyncio.to_thread(ask, path, {"do": action, "alarm": "x", "who": " ", "why": "y", "for_s": 60})
+        assert "who you are" in answer["en"]
+    asked = {"do": "shelve", "alarm": "x", "who": "Li", "why": " paint ", "value": "v"}
+    for wrong in (True, "60", 0, -1, 1e12, [], float("nan"), float("inf")):
+        assert "seconds" in (await asyncio.to_thread(ask, path, asked | {"for_s": wrong}))["en"]
+    assert commands == []
+    assert (await asyncio.to_thread(ask, path, asked | {"for_s": 60}))["ok"]
+    (command,) = commands
+    assert (command.action, command.why, command.for_s, command.value) == (Action.SHELVE, "paint", 60.0, "v")
+
+
 async def test_an_endless_line_ends_the_connection_and_nothing_else(served):
     path, _ = served
     reader, writer = await asyncio.open_unix_connection(str(path))

@@ -4,10 +4,29 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.model import Device, Group, Kind, Point, Quality, Scan
+from gateway.model import (
+    Action,
+    AlarmClass,
+    Command,
+    Device,
+    Group,
+    Kind,
+    Lane,
+    Point,
+    Quality,
+    Scan,
+    Severity,
+    Text,
+)
+from gateway.pipeline import Pipeline
+from gateway.report import Reporter
+from gateway.restart import Guard
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker
 from gateway.views import WORDS, Views
+from gateway.wire import pack
 from rules.engine import Engine
-from rules.spec import Stale
+from rules.spec import Above, AlarmSpec, Stale
 from tests.clocks import HandClock
 from tests.rules.transcript import alarm
 
@@ -65,6 +84,59 @@ def test_a_value_that_nobody_refreshes_does_not_look_alive():
     assert seen(a=Quality.GOOD, at=1002.0) == {"a": ("good", "")}
     assert seen(a=Quality.GOOD, at=1004.0) == {"a": ("not_responding", "sensor")}
     assert {why for _, why in seen(a=Quality.GOOD, b=Quality.GOOD, at=1004.0).values()} == {"line"}
+
+
+HIGH = AlarmSpec(
+    "high",
+    AlarmClass.WATER,
+    Severity.HIGH,
+    Above("a/p", 5),
+    Text("水压高", "pressure high"),
+    advice=Text("停泵", "stop"),
+)
+
+
+async def hidden(tmp_path, *events):
+    """The picture of one alarm after some events, over the real pipeline."""
+    clock = HandClock(1000.0)
+    lanes = [
+        Journal(lane, tmp_path / f"{lane}.db", "g", clock, InlineWorker(), 1 << 26, lambda n: "ab" * n) for lane in Lane
+    ]
+    for lane in lanes:
+        await lane.open()
+    point = Point("a/p", "p", Kind.FLOAT, "MPa", text=Text("水压", "pressure"))
+    group = Group("g", (point,), 1.0)
+    engine = Engine([HIGH], {("a", 0): ("a/p",)}, clock.monotonic())
+    layouts = {("a", 0): pack.Layout("a", 0, group.points)}
+    pipeline = Pipeline(engine, {"high": HIGH}, Reporter({("a", 0): group}), layouts, *lanes, clock, Guard())
+    for event in events:
+        (pipeline.command if isinstance(event, Command) else pipeline.take)(event)
+        clock.advance(1.0)
+    views = Views(None, [], engine, pipeline, clock, None, {})
+    picture = views.table()["alarms"]({})
+    for lane in lanes:
+        await lane.close()
+    return picture, clock
+
+
+async def test_what_is_hidden_is_listed_with_the_person_and_the_end(tmp_path):
+    """Not among those that call; and what it hides is seen."""
+    scan = Scan("a", 0, 1000.0, (7.0,), bytes(1))
+    picture, clock = await hidden(tmp_path, scan, Command(Action.SHELVE, "high", "Li", 1001.0, "paint", 60.0))
+    assert picture["alarms"] == []
+    (row,) = picture["aside"]
+    assert (row["id"], row["state"], row["present"], row["who"], row["why"]) == ("high", "shelved", True, "Li", "paint")
+    assert row["until"] == pytest.approx(clock.wall() + 59.0)
+    assert row["hidden_since"] == pytest.approx(clock.wall() - 1.0)
+
+
+async def test_an_alarm_is_told_with_its_value_and_what_to_do(tmp_path):
+    picture, _ = await hidden(tmp_path, Scan("a", 0, 1000.0, (7.0,), bytes(1)))
+    (row,) = picture["alarms"]
+    assert row["message"]["en"].startswith("pressure high: active, unacknowledged; since ")
+    assert row["message"]["en"].endswith("; pressure 7 MPa; to do: stop")
+    assert row["advice"] == {"zh": "停泵", "en": "stop"}
+    assert picture["aside"] == []
 
 
 def test_every_word_is_in_both_languages():
