@@ -99,6 +99,7 @@ class Post:
         """`groups`: (device, group) -> point ids in scan order."""
         self.level = spec.level
         self.partitions = {one.id: Partition(one) for one in spec.partitions}
+        self.levels = spec.levels
         self._labels = dict(spec.levels)
         self._level_was_set = False
         self._zones: dict[Key, list[tuple[int, str, Partition]]] = {}
