@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import aside, callers, guard, library, live, rules, site
+from gateway.commands import aside, callers, doctor, guard, library, live, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ app.command()(site.check)
 app.command()(site.demo)
 app.command("rules")(library.rules)
 app.command("test-rules")(rules.try_rules)
+app.command()(doctor.doctor)
 app.add_typer(pki, name="pki")
 app.command()(live.status)
 app.command()(live.alarms)
