@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, PointClass, Severity, Text
@@ -143,9 +143,25 @@ def alarm(shape: AlarmShape, when: spec.Condition, field: Field, document: Docum
         document.complain((*keys, "when"), Text("没有用到任何测点", "looks at no point"))
     where = place(shape.place) if shape.place is not None else Place() if first is None else first.place
     text = Text(shape.text.zh, shape.text.en)
-    return spec.AlarmSpec(
+    made = spec.AlarmSpec(
         shape.id, cls, severity, when, text, where, shape.on_delay_s, shape.off_delay_s, shape.latching
     )
+    longest_s = made.max_shelve_s if shape.max_shelve_s is None else shape.max_shelve_s
+    advice = None if shape.advice is None else Text(shape.advice.zh, shape.advice.en)
+    hidden = _suppressed_by(shape, field, document, keys)
+    return replace(made, realarm_s=shape.realarm_s, suppressed_by=hidden, max_shelve_s=longest_s, advice=advice)
+
+
+def _suppressed_by(shape: AlarmShape, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
+    """What hides the alarm, after telling where nothing may: a life hangs on it (standards.md 6.1)."""
+    if AlarmClass(shape.cls) in spec.LIFE:
+        for key in (name for name in ("suppressed_by", "max_shelve_s") if name in shape.model_fields_set):
+            text = Text("火警、求助、困人不得抑制或搁置", "a fire, personal or entrapment alarm is never hidden")
+            document.complain((*keys, key), text)
+        return None
+    if shape.suppressed_by is None:
+        return None
+    return condition(shape.suppressed_by, field, document, (*keys, "suppressed_by"))
 
 
 def silent(device: Device, field: Field, round_s: float) -> spec.AlarmSpec:

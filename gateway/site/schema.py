@@ -25,18 +25,14 @@ from gateway.site.shape import (
     PointId,
     Shape,
     Span,
+    TextShape,
     Words,
     field,
     scalar,
 )
+from gateway.site.shapes_virtual import VirtualShape
 from gateway.site.shapes_when import WhenShape
 from rules.post import LEVELS
-
-
-class TextShape(Shape):
-    title = Text("文字：两种语言都要有", "A text: both languages are needed")
-    zh: Words = field("中文", "Chinese")
-    en: Words = field("英文", "English")
 
 
 class PlaceShape(Shape):
@@ -189,6 +185,22 @@ class AlarmShape(Shape):
     place: PlaceShape | None = field(
         "位置；默认取第一个测点所属设备的位置", "place; default: that of the first point's device", None
     )
+    realarm_s: float | None = field(
+        "确认后仍未恢复，过多久再次呼叫",
+        "acknowledged and still active for so long: calls again",
+        None,
+        ge=60,
+        le=86400,
+    )
+    suppressed_by: WhenShape | None = field(
+        "此条件成立期间不呼叫（仍记录）；火警、求助、困人不得使用",
+        "hidden while this holds, recorded as ever; never for fire, personal and entrapment",
+        None,
+    )
+    max_shelve_s: float | None = field(
+        "人工搁置最长时间；默认 8 小时", "longest shelving by a person; default: 8 hours", None, ge=60, le=28800
+    )
+    advice: TextShape | None = field("处置建议；默认按类别", "what to do; default: by class", None)
 
 
 class CalendarShape(Shape):
@@ -262,6 +274,7 @@ class SiteFrame(Shape):
     gateway: Any
     buses: list[Any]
     devices: list[Any]
+    virtual: list[Any] = Field([])
     alarms: list[Any] = Field([])
     library: Any = Field({})
     guard: Any = Field({})
@@ -283,6 +296,7 @@ class SiteShape(Shape):
         "rules of the library that are switched on: 'family: {parameter: value}' (docs/rule-library.md)",
         {},
     )
+    virtual: list[VirtualShape] = field("计算测点", "computed points", [])
     alarms: list[AlarmShape] = field("报警", "alarms", [])
     guard: GuardShape = field("防控等级", "the guard level", GuardShape())
     partitions: list[PartitionShape] = field("分区（布防、撤防）", "partitions, armed and disarmed", [])
