@@ -5,6 +5,8 @@ Guarantees
   that passes without a try gives one with the quality of the first cause. While the line is down, all give LINE_DOWN.
 * A bug in a driver costs its own device only: DRIVER_FAULT, the same back-off as silence; the guard tells of it.
 * `progress` moves at least once a second as long as the task is alive and the bus keeps its promise to end each poll.
+* A tool's exchange (`lend`) is performed only while nothing is due and as `gateway.slots` allows: it does not delay a safety
+  poll where the line has room. At most `LOANS` wait; one whose asker has gone is dropped.
 
 It does not judge values, and it does not know what a bus is made of: whatever has `perform` and `status` will do.
 """
@@ -12,26 +14,34 @@ It does not judge values, and it does not know what a bus is made of: whatever h
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from drivers.contract import Exchange, Poll, Reply
 from gateway.clock import Clock
 from gateway.errors import BusError
 from gateway.model import Device, Group, Level, Quality, Scan
 from gateway.schedule import Schedule, Target, Turn
+from gateway.slots import Slots
 
 T = TypeVar("T")
 
 LONGEST_SLEEP_S = 1.0
+LOANS = 4
 _SILENCE = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
 """What costs the line a time-out or a drain. A refusal is an answer."""
 _BAD = min(quality for quality in Quality if quality.level is Level.BAD)
 _SHORTEST_PROBE_S = 0.1
 _WHOLE_PROBE_EVERY = 4
-"""A try of a dead device waits for twice its slowest answer, and each fourth try for the whole time-out."""
+"""After a poll without an answer the next tries wait for twice the device's slowest answer; each fourth for the whole
+time-out. So a device that has become slow is heard again, and one that is dead costs its line little."""
+
+
+Tap = Callable[[str, bytes], None]
+"""Hears ``("tx", request)`` and ``("rx", reply)`` of each exchange on the line."""
 
 
 class Asks(Protocol):
@@ -76,6 +86,17 @@ class _Record:
     """Achieved: running mean of the distance of answers."""
     pace_s: float = 0.0
     """The slowest of the last polls that were answered, fading; 0 if none was."""
+
+
+@dataclass(slots=True)
+class _Loan:
+    """A tool's exchanges that wait for the line."""
+
+    poll: Generator[Exchange, Reply, Any]
+    worst_s: float
+    wanted: Callable[[], bool]
+    asked_at: float
+    done: asyncio.Future[Any]
 
 
 class _Busy:
@@ -125,26 +146,97 @@ class Poller:
         self._schedule = Schedule(self._targets, now)
         self._line_down = False
         self._busy = _Busy(now)
+        self._slots = Slots()
+        self._loans: deque[_Loan] = deque()
+        self._nap: asyncio.Future[None] | None = None
+        self.lent = 0
+        self.taps: list[Tap] = []
         self.progress = now
 
     async def run(self) -> None:
         self._schedule = Schedule(
             self._targets, self._clock.monotonic()
         )  # a run that fell may have left a poll without end
+        after_poll = False
         while True:
             now = self.progress = self._clock.monotonic()
             turn = self._schedule.decide(now)
             for target in turn.silent:
                 cause = self._records[target.device, target.group].cause
                 self._take(self._bad(target, Quality.LINE_DOWN if self._line_down else cause, now))
-            if turn.poll is None:
-                await self._clock.sleep_until(min(turn.wake_at, now + LONGEST_SLEEP_S))
-            else:
+            if turn.poll is not None:
                 self._take(await self._ask(turn, turn.poll, now))
+            elif loan := self._loan(now, after_poll=after_poll):
+                await self._lend(loan, now)
+            else:
+                await self._sleep(min(turn.wake_at, now + LONGEST_SLEEP_S))
+            after_poll = turn.poll is not None
+
+    def lend(
+        self, poll: Generator[Exchange, Reply, T], worst_s: float, wanted: Callable[[], bool]
+    ) -> asyncio.Future[T]:
+        """Perform a tool's `poll` in idle time; the future gets what it returns, or its BusError. `worst_s`: the most that
+        it can occupy the line. Raises BusError when too many wait."""
+        if len(self._loans) >= LOANS:
+            raise BusError(Quality.LINE_DOWN, "too many tools wait for this line")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._loans.append(_Loan(poll, worst_s, wanted, self._clock.monotonic(), done))
+        self._wake()
+        return done
+
+    def _loan(self, now: float, *, after_poll: bool) -> _Loan | None:
+        """The first that is still wanted, if it may have the line now."""
+        while self._loans and (self._loans[0].done.done() or not self._loans[0].wanted()):
+            self._loans.popleft().done.cancel()
+        if not self._loans:
+            return None
+        first, safety_at = self._loans[0], self._schedule.safety_at()
+        waited_s = now - first.asked_at
+        if not self._slots.may_start(now, safety_at, first.worst_s, waited_s, after_poll=after_poll):
+            return None
+        return self._loans.popleft()
+
+    async def _lend(self, loan: _Loan, started: float) -> None:
+        safety_at = self._schedule.safety_at()
+        self.lent += 1
+        try:
+            result = await self._guard.wait("a tool's exchange", self._bus.perform(self._tapped(loan.poll)))
+        except BusError as error:
+            if not loan.done.done():
+                loan.done.set_exception(error)
+        else:
+            if not loan.done.done():
+                loan.done.set_result(result)
+        finally:
+            loan.done.cancel()  # this task was cancelled; else nothing
+        now = self._clock.monotonic()
+        self._busy.add(now - started, now)
+        self._slots.ended(now, safety_at)
+
+    async def _sleep(self, until: float) -> None:
+        """Until then, or until a tool asks."""
+        self._nap = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(until, self._wake)
+        try:
+            await self._nap
+        finally:
+            timer.cancel()
+            self._nap = None
+
+    def _wake(self) -> None:
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
+
+    def _tapped(self, poll: Generator[Exchange, Reply, T]) -> Generator[Exchange, Reply, T]:
+        return tapped(poll, self._tell) if self.taps else poll
+
+    def _tell(self, direction: str, data: bytes) -> None:
+        for tap in self.taps:
+            tap(direction, data)
 
     async def _ask(self, turn: Turn, target: Target, started: float) -> Scan:
         record = self._records[target.device, target.group]
-        longest_s = self._longest_s(record) if turn.down else None
+        longest_s = self._longest_s(record)
         result = await self._guard.wait(f"poll {target.device}", self._perform(target, longest_s))
         now = self._clock.monotonic()
         self._busy.add(now - started, now)
@@ -201,7 +293,7 @@ class Poller:
 
     async def _perform(self, target: Target, longest_s: float | None) -> Scan | BusError:
         try:
-            scan = await self._bus.perform(self._polls[target.device](target.group), longest_s)
+            scan = await self._bus.perform(self._tapped(self._polls[target.device](target.group)), longest_s)
         except BusError as error:
             self._check(target, error.scan)
             return error
@@ -216,10 +308,12 @@ class Poller:
             raise ValueError(f"{target.device}: the scan is not of the group that was asked for")
 
     def _longest_s(self, record: _Record) -> float | None:
-        """How long to wait for a device that is down; None: as long as for any."""
-        if not record.pace_s or record.silences % _WHOLE_PROBE_EVERY == 0:
+        """How long to wait for a device that did not answer last time; None: as long as for any. One that was never heard
+        is taken to be as quick as the slowest of its neighbours."""
+        if record.silences % _WHOLE_PROBE_EVERY == 0:
             return None
-        return max(_SHORTEST_PROBE_S, 2 * record.pace_s)
+        pace_s = record.pace_s or max(other.pace_s for other in self._records.values())
+        return max(_SHORTEST_PROBE_S, 2 * pace_s) if pace_s else None
 
     def _bad(self, target: Target, quality: Quality, now: float) -> Scan:
         count = len(self._records[target.device, target.group].group.points)
@@ -245,5 +339,26 @@ class Poller:
         return {
             "busy": round(self._busy.share(self._clock.monotonic()), 4),
             "bus": self._bus.status(),
+            "lent": {"exchanges": self.lent, "late_s": round(self._slots.late_s, 3)},
             "devices": groups,
         }
+
+
+def tapped(poll: Generator[Exchange, Reply, T], tell: Tap) -> Generator[Exchange, Reply, T]:
+    """The same poll, with every request and reply told."""
+    try:
+        exchange = next(poll)
+        while True:
+            tell("tx", exchange.request)
+            try:
+                reply = yield exchange
+            except BusError as error:
+                exchange = poll.throw(error)
+            else:
+                tell("rx", reply.data)
+                exchange = poll.send(reply)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        poll.close()

@@ -8,7 +8,9 @@ Guarantees
 * So a live group that is due waits for at most one poll (one time-out and drain) of doubtful ones, and in a line without
   a pause doubtful ones cost at most one such poll a cycle.
 * A group is down after >= 2 failed polls over >= 3 s; then it is polled with growing pauses, at most 10 s (a device's down
-  groups share their next try), and is up at the first answer, which also tries the device's other groups at once.
+  groups share their next try), and is up at the first answer, which also tries the device's other groups at once. A try
+  lies on the grid: it comes when the live ones of that slot have been asked, so that its time-out falls into the line's
+  idle time and not onto the next slot.
 * A group of which a part is answered is doubtful, since the rest costs a time-out, and never down: its fire bit may be
   in the part that is.
 * At the start everything is polled once, safety first. After one that did not answer the next is tried when those that
@@ -141,7 +143,7 @@ class Schedule:
         entry.down = entry.down or (entry.failures >= DOWN_AFTER_POLLS and now - entry.failing_since >= DOWN_AFTER_S)
         entry.due = after(entry.started, target.period_s)
         if entry.down:
-            entry.due = max(entry.due, now + entry.pause_s)
+            entry.due = max(entry.due, after(now + entry.pause_s - target.period_s, target.period_s))
             entry.pause_s = min(LONGEST_PAUSE_S, 2 * entry.pause_s)
             for other in entry.siblings:
                 if other.down:
@@ -165,6 +167,10 @@ class Schedule:
 
     def is_down(self, target: Target) -> bool:
         return self._entries[target.device, target.group].down
+
+    def safety_at(self) -> float:
+        """When the next safety group is due, dead ones included; infinity: there is none."""
+        return min((entry.due for entry in self._entries.values() if entry.target.safety), default=inf)
 
     def failing_since(self, target: Target) -> float | None:
         """Start of the first poll without an answer since the last one with."""

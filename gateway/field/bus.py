@@ -13,7 +13,7 @@ retries nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 from drivers.contract import Exchange, Reply
 from gateway.clock import Clock
 from gateway.errors import BusError
-from gateway.field.port import Opener
-from gateway.field.seams import Counters, Tells
+from gateway.field.port import Opener, open_port
+from gateway.field.seams import Counters, Ends, Silences, Tells
 from gateway.field.timer import PreciseTimer
 from gateway.field.wire import Wire, never_silent
 from gateway.model import BusKind, BusSpec, Quality
@@ -36,9 +36,17 @@ MOST_EXCHANGES = 256
 class Bus:
     """One line. `perform` is for one caller at a time; `close` ends it."""
 
-    def __init__(self, spec: BusSpec, clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: BusSpec,
+        clock: Clock,
+        opened: Callable[[BusSpec], Coroutine[Any, Any, Ends]] = open_port,
+        precise: Callable[[Callable[[], None]], Silences] = PreciseTimer,
+    ) -> None:
+        """`opened` and `precise` are the seam at which a simulation puts its own line and time."""
         self.spec = spec
-        self._opener = Opener(spec, clock)
+        self._opener = Opener(spec, clock, opened)
+        self._timer = precise
         self._wire = Wire(
             spec,
             clock,
@@ -48,7 +56,7 @@ class Bus:
         )
         self.twice: Callable[[int | str], None] = lambda address: None
         """Told of an address for which a second device answers."""
-        self._precise: PreciseTimer | None = None
+        self._precise: Silences | None = None
         self._modes: tuple[str, ...] = ()
         self._busy = False
         self._poll: Generator[Exchange, Reply, Any] | None = None
@@ -109,7 +117,7 @@ class Bus:
 
     async def _open(self) -> None:
         if self.spec.kind is BusKind.SERIAL and self._precise is None:
-            self._precise = PreciseTimer(self._wire.on_precise)
+            self._precise = self._timer(self._wire.on_precise)
         port = await self._opener.get()
         self._modes = port.modes
         self._wire.open(port, self._precise)

@@ -17,9 +17,10 @@ import asyncio
 import os
 import socket
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import serial
 import serial.rs485
@@ -27,6 +28,7 @@ import serial.rs485
 from gateway.clock import Clock
 from gateway.errors import BusError
 from gateway.field.aside import aside
+from gateway.field.seams import Ends
 from gateway.model import BusKind, BusSpec, Quality
 
 CONNECT_TIMEOUT_S = 3.0
@@ -46,9 +48,12 @@ class Port:
     """An open port: a non-blocking descriptor, and how to close it. What `gateway.field.wire.Ends` asks for."""
 
     fd: int
-    close: Callable[[], None]
+    end: Callable[[], None]
     modes: tuple[str, ...] = ()
-    """What the port can do beyond the ordinary and was set to: ``low_latency``, ``rs485``."""
+    """``low_latency``, ``rs485``."""
+
+    def close(self) -> None:
+        self.end()
 
     def read(self) -> bytes:
         """What is there, at most `PAGE_BYTES`; raises OSError on a hang-up (end of file is one)."""
@@ -77,21 +82,22 @@ class Port:
 class Opener:
     """Gets the port of one bus, in the background of the polls that want it."""
 
-    def __init__(self, spec: BusSpec, clock: Clock) -> None:
+    def __init__(self, spec: BusSpec, clock: Clock, opened: Callable[[BusSpec], Coroutine[Any, Any, Ends]]) -> None:
         self._spec = spec
+        self._opened = opened
         self._clock = clock
         self._shortest_s, self._longest_s = (0.5, 4.0) if spec.kind is BusKind.SERIAL else (0.2, 5.0)
-        self._opening: asyncio.Task[Port] | None = None
+        self._opening: asyncio.Task[Ends] | None = None
         self._failures = 0
         self._retry_at = 0.0
         self.why = "not opened yet"
 
-    async def get(self) -> Port:
+    async def get(self) -> Ends:
         """Raises BusError (LINE_DOWN), within `_PATIENCE_S`."""
         if self._opening is None:
             if self._clock.monotonic() < self._retry_at:
                 raise BusError(Quality.LINE_DOWN, self.why)
-            self._opening = asyncio.create_task(open_port(self._spec), name=f"open {self._spec.id}")
+            self._opening = asyncio.create_task(self._opened(self._spec), name=f"open {self._spec.id}")
         opening = self._opening
         await asyncio.wait((opening,), timeout=_PATIENCE_S)
         if not opening.done():

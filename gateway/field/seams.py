@@ -25,11 +25,16 @@ class Ends(Protocol):
 
     def close(self) -> None: ...
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What the port can do beyond the ordinary and was set to."""
 
-class Wakes(Protocol):
-    """One timer: `Deadline`, or a `PreciseTimer` for the silences of a serial line."""
+
+class Silences(Protocol):
+    """A timer for the silences of a serial line: `gateway.field.timer.PreciseTimer`, or a `Deadline`."""
 
     def set(self, at: float) -> None: ...
+    def close(self) -> None: ...
 
 
 class State(Enum):

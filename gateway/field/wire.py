@@ -21,7 +21,7 @@ from drivers.contract import Exchange
 from gateway.clock import Clock
 from gateway.errors import BusError
 from gateway.field.line import LONGEST_FRAME_BYTES, Drain, Inbox, Timing
-from gateway.field.seams import Counters, Ends, State, Tells, Wakes
+from gateway.field.seams import Counters, Ends, Silences, State, Tells
 from gateway.field.timer import Deadline
 from gateway.field.twice import Twice
 from gateway.model import BusKind, BusSpec, Quality
@@ -54,7 +54,7 @@ class Wire:
         self._drained = spec.speaks is BusKind.SERIAL
         """Whether what is not trusted is waited out; a connection with transaction ids is closed instead."""
         self._deadline = Deadline(clock, self._on_deadline)
-        self._precise: Wakes = self._deadline
+        self._precise: Silences = self._deadline
         self._port: Ends | None = None
         self._listening = False
         self._inbox = Inbox()
@@ -79,7 +79,7 @@ class Wire:
     def stale_frames(self) -> int:
         return self._inbox.dropped
 
-    def open(self, port: Ends, precise: Wakes | None = None) -> None:
+    def open(self, port: Ends, precise: Silences | None = None) -> None:
         """Use `port`; `precise` is for silences that the loop's own clock is too coarse for."""
         self._port = port
         self._precise = precise or self._deadline

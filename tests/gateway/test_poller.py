@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from drivers.contract import Exchange
+from drivers.contract import Exchange, Reply
 from gateway.clock import SystemClock
 from gateway.errors import BusError
 from gateway.model import Device, Group, Kind, Point, Quality, Scan
@@ -51,7 +51,7 @@ class FakeLine:
         if quality is not None:
             raise BusError(quality, "played")
         try:  # one exchange a poll is all that these tests need
-            poll.send(b"")
+            poll.send(Reply(b"", now))
         except StopIteration as end:
             return end.value
         raise AssertionError("the poll asks twice")
@@ -182,17 +182,26 @@ async def test_a_device_that_returns_is_up_at_its_first_answer(play):
 
 
 async def test_a_dead_device_is_tried_with_a_shorter_time_out(play):
-    """Twice its own pace when it lived, but each fourth try with the whole time-out; one never heard gets the whole."""
-    played = play([device("a"), device("never")], timeout_s=0.5)
-    played.line.state["never"] = Quality.NOT_RESPONDING
+    """Twice its own pace when it lived, but first and then each fourth try with the whole time-out."""
+    played = play([device("a")], timeout_s=0.5)
     await played.reach(5.5)
-    assert set(played.line.waits) == {0.5}
-    played.line.waits.clear()
     played.line.state = {"a": Quality.NOT_RESPONDING}
     await played.reach(120.0)
-    tries = played.line.waits[6:]
-    assert set(tries) == {0.1, 0.5}
-    assert tries.count(0.1) >= 2 * tries.count(0.5)
+    assert played.line.waits[:5] == [0.5, 0.1, 0.1, 0.1, 0.5]
+    assert set(played.line.waits) == {0.1, 0.5}
+
+
+async def test_a_device_that_was_never_heard_is_tried_at_its_neighbours_pace(play):
+    """One that is not there yet must not cost the line whole time-outs; with nobody to compare with, it gets them."""
+    alone = play([device("never")], timeout_s=0.5)
+    alone.line.state["never"] = Quality.NOT_RESPONDING
+    await alone.reach(30.0)
+    assert set(alone.line.waits) == {0.5}
+    beside = play([device("a"), device("never")], timeout_s=0.5)
+    beside.line.state["never"] = Quality.NOT_RESPONDING
+    await beside.reach(60.0)
+    assert beside.line.waits[0] == 0.5
+    assert beside.line.waits.count(0.1) >= 2 * beside.line.waits.count(0.5)
 
 
 async def test_a_refusal_is_an_answer(play):
@@ -333,3 +342,97 @@ async def test_a_poller_that_fell_can_run_again(play):
     played.task = asyncio.ensure_future(played.poller.run())
     count = len(played.scans)
     await until(lambda: len(played.scans) > count + 2)
+
+
+# Tools that use the line in idle slots --------------------------------------------------------------------------------
+
+
+def foreign(name="tool"):
+    """A tool's exchange: one request, and what comes back."""
+    reply = yield Exchange(name.encode(), len)
+    return reply.data
+
+
+def safe_device(name, period_s):
+    group = Group("all", (Point(f"{name}/p0", "p0", Kind.INT),), period_s, safety=True)
+    return Device(name, "line", "test", 1, (group,))
+
+
+async def always_asking(played, answers, worst_s=0.6):
+    """A tool that asks again as soon as it may, for ever."""
+    while True:
+        done = played.poller.lend(foreign(), worst_s, lambda: True)
+        await asyncio.wait((done,))
+        answers.append(done.exception())
+
+
+async def test_a_tool_gets_its_answer_in_an_idle_slot(play):
+    played = play([device("a")])
+    await played.reach(1.5)
+    done = played.poller.lend(foreign(), 0.6, lambda: True)
+    assert await done == b""
+    assert played.line.times("tool") == [1.5]
+
+
+async def test_a_tool_that_always_asks_silent_addresses_delays_no_safety_poll(play):
+    """Safety points at 1 s, each time-out with its drain costs 0.6 s: they fit between the polls, so none is late."""
+    played = play([safe_device("a", 1.0), safe_device("b", 1.0), device("c", 2.0)])
+    played.line.state["tool"] = Quality.NOT_RESPONDING
+    errors = []
+    tool = asyncio.ensure_future(always_asking(played, errors))
+    await played.reach(60.5)
+    tool.cancel()
+    for name in "ab":
+        times = played.line.times(name, since=1.5)
+        assert len(times) == 59
+        assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 1.0 + 0.05
+    assert len(errors) >= 55
+    assert {error.quality for error in errors} == {Quality.NOT_RESPONDING}
+    assert played.poller.status()["lent"]["late_s"] == 0
+
+
+async def test_a_line_without_a_gap_is_lent_rarely_and_safety_points_keep_their_period(play):
+    """0.5 s between safety polls, 0.6 s an exchange that is not answered: the mean period stays within a tenth."""
+    played = play([safe_device("a", 0.5)])
+    played.line.state["tool"] = Quality.NOT_RESPONDING
+    errors = []
+    tool = asyncio.ensure_future(always_asking(played, errors, 0.6))
+    await played.reach(120.25)
+    tool.cancel()
+    assert 10 <= len(errors) <= 61
+    times = played.line.times("a", since=0.25)
+    assert len(times) >= 0.9 * 240
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 0.5 + 0.6 + 0.05
+
+
+async def test_only_so_many_tools_may_wait(play):
+    played = play([device("a")])
+    await played.reach(1.0)
+    waiting = [played.poller.lend(foreign(), 0.6, lambda: True) for _ in range(4)]
+    with pytest.raises(BusError):
+        played.poller.lend(foreign(), 0.6, lambda: True)
+    await asyncio.wait(waiting)
+
+
+async def test_what_a_tool_asked_that_has_gone_is_dropped(play):
+    """Whether its connection ended or it gave up; the one behind it is served."""
+    played = play([device("a")])
+    await played.reach(1.0)
+    gone = played.poller.lend(foreign("gone"), 0.6, lambda: False)
+    given_up = played.poller.lend(foreign("given up"), 0.6, lambda: True)
+    given_up.cancel()
+    served = played.poller.lend(foreign("served"), 0.6, lambda: True)
+    assert await served == b""
+    assert gone.cancelled()
+    assert {name for _, name in played.line.asked} == {"a", "served"}
+
+
+async def test_a_tap_hears_every_exchange_and_nothing_after_it_is_taken_off(play):
+    played = play([device("a")])
+    heard = []
+    tap = lambda way, data: heard.append((way, data))  # noqa: E731 - it is removed by name
+    played.poller.taps.append(tap)
+    await played.reach(2.5)
+    played.poller.taps.remove(tap)
+    await played.reach(4.5)
+    assert heard == [("tx", b"a"), ("rx", b"")] * 3

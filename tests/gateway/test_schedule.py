@@ -108,7 +108,7 @@ def test_a_group_is_down_after_two_failures_and_three_seconds():
 
 
 def test_pauses_between_tries_grow_to_ten_seconds():
-    """And never beyond; the first answer ends it."""
+    """To the last slot of the grid within them, and never beyond; the first answer ends it."""
     a = target("a", 0.5)
     line = Line([a], dead_s=0.4)
     line.dead.add("a")
@@ -117,7 +117,7 @@ def test_pauses_between_tries_grow_to_ten_seconds():
     pauses = [later - earlier - 0.4 for earlier, later in itertools.pairwise(tries)]
     assert pauses[0] >= 1.0 - 1e-9
     assert pauses == sorted(pauses)
-    assert LONGEST_PAUSE_S - 1e-6 <= max(pauses) <= LONGEST_PAUSE_S + 1e-6
+    assert LONGEST_PAUSE_S - 0.5 <= max(pauses) <= LONGEST_PAUSE_S + 1e-6
     line.dead.clear()
     line.run(115.0)
     assert not line.schedule.is_down(a)
