@@ -14,7 +14,7 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,9 @@ class Parts:
         self.engine = rules.engine(clock.monotonic(), self.guard.call)
         self.alarms, self.telemetry = alarms, telemetry
         self.plausible = Plausible(groups)
-        self.post = post.Post(site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()})
+        self.post = post.Post(
+            site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()}
+        )
         self.pipeline = Pipeline(
             self.engine,
             self.specs,
@@ -148,7 +150,8 @@ class Parts:
             telemetry,
             clock,
             self.guard,
-            simulated=_simulated(self.specs, site.devices),
+            simulated=_simulated(self.specs, site),
+            utc_offset_s=site.utc_offset_s,
             commit_s=site.journal.telemetry_commit_s,
             plausible=self.plausible,
             post=self.post,
@@ -215,7 +218,9 @@ class Parts:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
         watch = {key.removeprefix(POST): body for key, body in state.items() if key.startswith(POST)}
         for name in self.post.restore(watch, gap.shift_s, self.clock.monotonic()):
-            log.error("what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name)
+            log.error(
+                "what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name
+            )
             gone.append(f"{post.DEVICE}/{name}")
         # First the engine's states on this boot's clock, then a record: they go into one commit (law 4).
         self.pipeline.start()
@@ -430,11 +435,13 @@ def _digits(device: Device, group: int) -> dict[str, int]:
 _SHORT = ("int16", "uint16")
 
 
-def _simulated(specs: Mapping[str, rules_spec.AlarmSpec], devices: tuple[Device, ...]) -> frozenset[str]:
-    """Alarms that look at a simulated device."""
-    simulated = {device.id for device in devices if device.simulated}
-    return frozenset(
-        name
-        for name, spec in specs.items()
-        if any(point.partition("/")[0] in simulated for point in rules_spec.points(spec.when))
-    )
+def _simulated(specs: Mapping[str, rules_spec.AlarmSpec], site: config.Site) -> frozenset[str]:
+    """Alarms that look at a simulated device, or at a point that is computed from one."""
+    devices = {device.id for device in site.devices if device.simulated}
+
+    def simulated(points: Iterable[str]) -> bool:
+        return any(point.partition("/")[0] in devices or point in computed for point in points)
+
+    computed: set[str] = set()
+    computed = {one.id for one in site.computed if simulated(one.points)}
+    return frozenset(name for name, spec in specs.items() if simulated(rules_spec.points(spec.when)))

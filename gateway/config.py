@@ -15,7 +15,7 @@ from __future__ import annotations
 import ssl
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec
 from gateway.site import post as site_post
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
+from gateway.site import virtual as site_virtual
 from gateway.site.chosen import Chosen, choose
 from gateway.site.compound import dates
 from gateway.site.devices import DeviceReader, declared, items, read_buses, unique
@@ -49,6 +50,7 @@ from gateway.site.words import validate
 from gateway.site.yaml_lines import Document, dotted, read, unreadable
 from rules import post
 from rules.spec import AlarmSpec
+from rules.virtual import VirtualSpec
 
 S = TypeVar("S", bound=Shape)
 
@@ -85,6 +87,8 @@ class Site:
     """Devices that the gateway makes itself."""
     utc_offset_s: float = 0.0
     """Of the local time that people at the site use."""
+    computed: tuple[VirtualSpec, ...] = ()
+    """In the order of the groups of the built-in device ``virtual``."""
     post: post.PostSpec = field(default_factory=post.PostSpec)
     """Guard level and partitions."""
 
@@ -136,10 +140,16 @@ def _site(
     reader.read()
     calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
     watch = site_post.read(document, site_rules.Field(reader.devices, buses, reader.unclear))
-    builtin = (health.device(), post.device(watch))
+    builtin: tuple[Device, ...] = (health.device(), post.device(watch))
     around = site_rules.Field(
-        reader.devices, buses, reader.unclear, {device.id: device for device in builtin}, *dates(calendar, document)
+        reader.devices, buses, reader.unclear, {one.id: one for one in builtin}, *dates(calendar, document)
     )
+    computed, virtual = site_virtual.read(document, around)
+    if virtual is not None:
+        builtin = (*builtin, virtual)
+    elif document.value.get("virtual") if isinstance(document.value, dict) else None:
+        reader.unclear.add("virtual")  # what it would have had nobody knows
+    around = replace(around, builtin={one.id: one for one in builtin})
     own = _alarms(document, around)
     chosen = choose(document, reader.given, around)
     rounds = site_rules.rounds_s(around)
@@ -175,6 +185,7 @@ def _site(
         chosen,
         builtin,
         calendar.utc_offset_h * 3600,
+        computed,
         watch,
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gateway import health
 from gateway.config import Site
 from gateway.model import BusKind, Device, Group
-from rules import post
+from rules import post, virtual
 from rules.condition import Key
 from rules.engine import Engine, Guard, unguarded
 from rules.scenario import Track
@@ -33,7 +33,7 @@ class Judged:
     def engine(self, now: float, guard: Guard = unguarded) -> Engine:
         """A new engine over them; to be restored, if there is something, before its first step."""
         names = {key: tuple(point.id for point in group.points) for key, group in self.groups.items()}
-        return Engine(tuple(self.specs.values()), names, now, guard)
+        return Engine(tuple(self.specs.values()), names, now, guard, self.site.computed)
 
     def tracks(self) -> tuple[Track, ...]:
         """How each group is read where nothing is in the way: at its period; a terminal that calls, at each change and
@@ -42,6 +42,8 @@ class Judged:
         read = {device.id: device for device in self.devices}
         tracks = []
         for (name, index), group in self.groups.items():
+            if name == virtual.DEVICE:  # not read: the engine computes it
+                continue
             bus = buses.get(read[name].bus)
             calls = bus is not None and bus.kind is BusKind.LISTEN
             period_s = bus.longest_silence_s / 3 if bus is not None and calls else group.period_s

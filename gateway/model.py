@@ -43,6 +43,8 @@ class Quality(IntEnum):
     """Two devices answer for this address: the value is of one of them."""
     COUNT_LOST = 5
     """A count goes on after counts may have been missed: the device was reset or exchanged, or a reply was lost."""
+    INCOMPLETE = 16
+    """Computed although some of what it is computed from was missing or uncertain."""
     NOT_RESPONDING = 32
     """No reply within the time-out."""
     BAD_FRAME = 33

@@ -30,6 +30,7 @@ from gateway.restart import Guard
 from gateway.store.journal import Journal
 from gateway.wire import alarm, pack, payloads
 from rules import texts
+from rules.clocks import Clocks
 from rules.engine import Engine, Step
 from rules.lifecycle import ASIDE
 from rules.post import ACTIONS, DEVICE, PERIOD_S, Post, PostSpec
@@ -41,6 +42,8 @@ _BUG = Text("内部错误，已记录", "internal error, logged")
 BURST_S = 0.03
 """How long after a burst's first scan its telemetry is committed: what a kill can take."""
 PACK_BYTES = 16 * 1024
+CLOCK_S = 1.0
+"""A smaller step of the wall clock is not told to the rules."""
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
 POST = "post/"
@@ -94,6 +97,7 @@ class Pipeline:
         commit_s: float = 1.0,
         plausible: Plausible | None = None,
         post: Post | None = None,
+        utc_offset_s: float = 0.0,
     ) -> None:
         """`simulated`: alarms that look at simulated devices; their records say so."""
         self._engine = engine
@@ -109,6 +113,9 @@ class Pipeline:
         self._plausible = plausible or Plausible({})
         self._post = post or Post(PostSpec(), {})
         self._zones = self._post.watched
+        self._utc_offset_s = utc_offset_s
+        self._clocks: Clocks | None = None
+        """As the rules know them."""
         self._post_timer: Timer | None = None
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
@@ -141,15 +148,30 @@ class Pipeline:
 
     def _take(self, scan: Scan) -> None:
         self.scans += 1
+        self._tell_clocks()
+        step = self._step(scan)
+        self._report(scan)
+        for computed in step.scans if step else ():
+            self._report(computed)
+        for tap in self.taps:
+            tap(scan)
+
+    def _report(self, scan: Scan) -> None:
         self.latest[scan.device, scan.group] = scan
-        self._step(scan)
         columns = self._reporter.columns(scan)
         if columns is None or columns:
             self._burst.append((self._layouts[scan.device, scan.group], scan, columns))
             if self._burst_timer is None:
                 self._burst_timer = self._clock.call_at(self._flush_at(), self.flush)
-        for tap in self.taps:
-            tap(scan)
+
+    def _tell_clocks(self) -> None:
+        """Schedules go by the wall clock: whether it is trusted, and where it stands, is looked at with each scan, the
+        gateway's own once a second at the latest."""
+        at, wall, trusted = self._clock.monotonic(), self._clock.wall(), self._clock.trusted()
+        told = self._clocks
+        if told is None or told.trusted != trusted or abs((wall - at) - (told.wall - told.at)) > CLOCK_S:
+            self._clocks = Clocks(at, wall, trusted, self._utc_offset_s)
+            self._step(self._clocks)
 
     def _flush_at(self) -> float:
         """`BURST_S` from now, or in the next slot of the pollers' grid when this one had its commit, or is nearly over.
@@ -215,10 +237,11 @@ class Pipeline:
     def start(self) -> None:
         """Arm the engine's first deadline, and tell of the device `site` from now on where there is one."""
         self._step(None)
+        self._tell_clocks()
         if (DEVICE, 0) in self._layouts:
             self._post_due()
 
-    def _step(self, event: Scan | Command | None) -> Step | None:
+    def _step(self, event: Scan | Command | Clocks | None) -> Step | None:
         now = self._clock.monotonic()
         step = self._guard.call("rules", lambda: self._engine.step(event, now))
         if step is None:

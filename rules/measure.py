@@ -125,8 +125,8 @@ class Trend:
 
     Least squares over all samples of the window, not its end points: two noisy readings of a creeping slope would else
     decide alone. The window moves in 32 steps (it is between 1 and 33/32 of `window_s` long), so a day at ten
-    readings a second costs the memory of 33 sums; of a window of ten minutes or more they go over a restart. Unknown until half the window lies between its first and its last
-    sample. One uncertain sample in the window makes the answer uncertain.
+    readings a second costs the memory of 33 sums; of a window of `KEPT_FROM_S` or more they go over a restart. Unknown
+    until half the window lies between its first and its last sample. One uncertain sample makes the answer uncertain.
     """
 
     __slots__ = ("closed", "edition", "limit", "noted", "noted_at", "slots", "window_s")
@@ -142,16 +142,22 @@ class Trend:
         self.closed: Moments | None = None
 
     def judge(self, value: Value, level: int, at: float) -> int:
+        found = self.slope(value, level, at)
+        if found is None:
+            return UNKNOWN
+        slope, worst = found
+        return GRADE[slope > self.limit if self.limit >= 0 else slope < self.limit][worst]
+
+    def slope(self, value: Value, level: int, at: float) -> tuple[float, int] | None:
+        """Units a second, with this value, and the worst level in the window; None while the window is too short."""
         x = number(value)
         if x is None:
-            return UNKNOWN
+            return None
         total = self._add(Moments(1, at, float(x), 0.0, 0.0, level), math.floor(at * SLOTS / self.window_s))
         if at - self.slots[0].first < self.window_s / 2 or total.at_at <= 0:
-            return UNKNOWN
+            return None
         slope = total.at_value / total.at_at
-        if not math.isfinite(slope):
-            return UNKNOWN
-        return GRADE[slope > self.limit if self.limit >= 0 else slope < self.limit][total.worst]
+        return (slope, total.worst) if math.isfinite(slope) else None
 
     def _add(self, sample: Moments, slot: int) -> Moments:
         slots = self.slots

@@ -19,8 +19,7 @@ from pydantic import AfterValidator, Field
 
 import rules as rules_package
 from gateway.errors import ConfigError
-from gateway.site.schema import TextShape
-from gateway.site.shape import Id, Number, Shape, Words, field
+from gateway.site.shape import Id, Number, Shape, TextShape, Words, field
 from gateway.site.template import Range
 from gateway.site.words import validate
 from gateway.site.yaml_lines import read

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from gateway.site import plausible, template
 from gateway.site import schema as site
 from gateway.site import shapes_when as when
-from gateway.site.shape import CLOCK, DATE, FILE, HOST, ID, POINT, WORDS, Shape
+from gateway.site.shape import CLOCK, DATE, FILE, HOST, ID, POINT, WORDS, Shape, TextShape
+from gateway.site.shapes_virtual import VirtualShape
 
 _SITE: tuple[type[Shape], ...] = (
     site.SiteShape,
@@ -15,6 +16,7 @@ _SITE: tuple[type[Shape], ...] = (
     *site.BUS_SHAPES.values(),
     site.DeviceShape,
     plausible.QuantityShape,
+    VirtualShape,
     site.AlarmShape,
     when.WhenShape,
     when.AboveShape,
@@ -43,7 +45,7 @@ _SITE: tuple[type[Shape], ...] = (
     site.ReportShape,
     site.MetricsShape,
     site.PlaceShape,
-    site.TextShape,
+    TextShape,
 )
 _TEMPLATE: tuple[type[Shape], ...] = (
     template.TemplateShape,

@@ -65,3 +65,9 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     title: ClassVar[Text] = Text("", "")
+
+
+class TextShape(Shape):
+    title = Text("文字：两种语言都要有", "A text: both languages are needed")
+    zh: Words = field("中文", "Chinese")
+    en: Words = field("英文", "English")

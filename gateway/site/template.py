@@ -19,8 +19,7 @@ from gateway.errors import ConfigError, Mistake
 from gateway.model import Group, Kind, Point, PointClass, Text
 from gateway.site.plausible import CounterShape, QuantityShape, check_point, instead, plausibility
 from gateway.site.roles import CLASSES, ROLES
-from gateway.site.schema import TextShape
-from gateway.site.shape import Amount, Id, Period, Shape, Span, Words, field
+from gateway.site.shape import Amount, Id, Period, Shape, Span, TextShape, Words, field
 from gateway.site.words import nearest, one_of, validate
 from gateway.site.yaml_lines import Document, Keys, dotted, read
 

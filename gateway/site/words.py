@@ -51,8 +51,8 @@ _SAID: dict[str, Text] = {
     ),
     "duration_type": Text("须为时长，如 12s、2m、1h30m", "must be a time such as 12s, 2m or 1h30m"),
     "counter_kind": Text("须为 bits 或 clears_on_read 之一", "must hold either bits or clears_on_read"),
+    "points_or_role": Text("points 与 role 须写且只写一个", "must have points, or a role"),
     "no_time": Text("from 与 to 之间没有时间", "there is no time between from and to"),
-    "no_date": Text("没有这一天", "there is no such day"),
     "range_order": Text("须为 [低, 高]，且低小于高", "must be [low, high] with low less than high"),
 }
 _WITH_LIMIT: dict[str, tuple[str, Text]] = {

@@ -13,6 +13,7 @@ REASONS: dict[Quality, Text] = {
     Quality.COUNT_LOST: Text(
         "计数中断：设备复位、更换或应答丢失", "counts may be missing: reset, exchange or lost reply"
     ),
+    Quality.INCOMPLETE: Text("部分输入缺失或可疑", "some of its inputs are missing or uncertain"),
     Quality.NOT_RESPONDING: Text("无应答", "no reply"),
     Quality.BAD_FRAME: Text("应答损坏，不可信", "a reply that cannot be trusted"),
     Quality.REFUSED: Text("设备拒绝应答", "the device refused"),
