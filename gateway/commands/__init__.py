@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import aside, callers, doctor, guard, library, live, rules, site
+from gateway.commands import aside, callers, doctor, guard, init, library, live, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ pki = typer.Typer(no_args_is_help=True, help="Test certificates 测试证书 (no
 pki.command("init")(site.pki_init)
 
 app.command()(site.run)
+app.command()(init.init)
 app.command()(site.check)
 app.command()(site.demo)
 app.command("rules")(library.rules)
