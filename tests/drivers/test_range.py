@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from drivers import DRIVERS
+from drivers import DRIVERS, gb26875_points
 from drivers.contract import Heard, Received, Wait
-from gateway.model import BusKind, Kind, Quality
+from drivers.gb26875_dialect import DIALECTS
+from drivers.gb26875_unit import Object
+from gateway.model import BusKind, Kind, Point, Quality
 from tests.drivers import loading
 from tests.drivers.test_golden import ASKED, HEARD, group_index
-
 
 NOT_MEASURED = {"status", "duty_answer_s", "duty_operator"}
 """A status word and what a driver counts itself: there is no instrument with a range."""
@@ -74,7 +75,18 @@ def test_a_driver_that_is_spoken_to_holds_numbers_against_their_range(name, gold
                 held(device, index, values, item.scan)
 
 
-def test_every_driver_that_measures_is_among_them():
+@pytest.mark.parametrize(
+    ("raw", "quality"), [(2500, Quality.GOOD), (3001, Quality.OUT_OF_RANGE), (-1, Quality.OUT_OF_RANGE)]
+)
+def test_an_analogue_value_of_a_fire_panel_is_held_against_its_range(raw, quality):
+    """No template has one, so no golden exchange: a water pressure in kPa (GB/T 26875.3 table 6, type 5)."""
+    at = gb26875_points.At("analogue", analogue=5)
+    point = Point("d/p", "p", Kind.FLOAT, "kPa", low=0, high=300, source=at)
+    one = Object(1, 1, analogue=5, value=raw)
+    assert gb26875_points.read(point, one, DIALECTS["standard"]) == (raw / 10, quality)
+
+
+def test_every_other_driver_that_measures_is_among_them():
     """With a number in one of its golden exchanges."""
     found = {
         loading.template(name)["driver"]
@@ -82,4 +94,4 @@ def test_every_driver_that_measures_is_among_them():
         for group in loading.device(name, golden["address"]).groups
         if any(_ranged(point, golden["values"]) for point in group.points)
     }
-    assert found >= {"modbus", "bwm826", "meokon", "gb26875"}
+    assert found >= {"modbus", "bwm826", "meokon"}
