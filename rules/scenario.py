@@ -1,7 +1,7 @@
 """A test of rules as data, and how it is played: readings over time and persons' commands in, differences out.
 
 Guarantees
-* The engine is the caller's (`gateway.judged`): the one that runs. Time is virtual; nothing is waited for.
+* Who judges is the caller's (`gateway.judged.Watch`): the engine that runs, with all that stands before it. Time is virtual; nothing is waited for.
 * Every group is read at its own period, as on the site, and a terminal that calls at each change: a pulse shorter than
   the period of its point is not seen here either. A series says what the sensor has to say from one step to the next; its
   last entry stays; a point without a series says its usual value.
@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Transition, Value
+from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Text, Transition, Value
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine
+from rules.engine import Standing
 from rules.series import Entry, Series
 from rules.spec import AlarmSpec, points
 
@@ -114,6 +114,26 @@ class Scenario:
         return frozenset(found | {one.alarm for one in self.expect if isinstance(one, Becomes)})
 
 
+class Judge(Protocol):
+    """Who is told what happens, and says what follows."""
+
+    def take(self, scan: Scan) -> tuple[Transition, ...]: ...
+
+    def obey(self, command: Command, at: float) -> tuple[tuple[Transition, ...], Text | None]: ...
+
+    def wake(self, at: float) -> tuple[Transition, ...]: ...
+
+    def date(self, clocks: Clocks) -> tuple[Transition, ...]: ...
+
+    def alarms(self) -> Mapping[str, Standing]: ...
+
+    def save(self) -> Any: ...
+
+
+Start = Callable[[float, Any], Judge]
+"""A new one whose clock shows the given time, with what an earlier one saved, or None."""
+
+
 class Difference(NamedTuple):
     at: float
     expected: str
@@ -121,9 +141,9 @@ class Difference(NamedTuple):
 
 
 def play(
-    scenario: Scenario, tracks: tuple[Track, ...], specs: Mapping[str, AlarmSpec], start: Callable[[float], Engine]
+    scenario: Scenario, tracks: tuple[Track, ...], specs: Mapping[str, AlarmSpec], start: Start
 ) -> list[Difference]:
-    """What is other than expected; `start` gives a new engine whose clock shows the given time."""
+    """What is other than expected."""
     return _Play(scenario, tracks, specs, start).play()
 
 
@@ -146,7 +166,7 @@ class _Play:
     scenario: Scenario
     tracks: tuple[Track, ...]
     specs: Mapping[str, AlarmSpec]
-    start: Callable[[float], Engine]
+    start: Start
     differences: list[Difference] = field(default_factory=list)
     latest: dict[str, Sample] = field(default_factory=dict)
     made: list[Transition] = field(default_factory=list)
@@ -157,90 +177,81 @@ class _Play:
 
     def play(self) -> list[Difference]:
         scenario = self.scenario
-        engine = self.start(0.0)
-        self._step(engine, None, 0.0)
-        self._date(engine, scenario.clocks, 0.0)
+        judge = self.start(0.0, None)
+        self._date(judge, scenario.clocks, 0.0)
         timelines: list[Iterator[_Due]] = [_reads(scenario, track, n) for n, track in enumerate(self.tracks)]
         for rank, ones in enumerate((scenario.happens, scenario.expect), 1):
             timelines.append(iter([_Due(one.at, rank, n, one) for n, one in enumerate(sorted(ones, key=_at))]))
         for at, _, _, what in merge(*timelines, key=lambda due: due[:3]):
             if isinstance(what, Track):
-                self._read(engine, what, at)
+                self._read(judge, what, at)
             elif isinstance(what, Restart):
-                self._step(engine, None, at)
+                self.made += judge.wake(at)
                 self.back_at = at + what.for_s
-                saved, engine = engine.save(), self.start(self.back_at)
-                engine.restore(saved, 0.0)
-                self._step(engine, None, self.back_at)
-                self._date(engine, self.clocks, self.back_at)
+                judge = self.start(self.back_at, judge.save())
+                self._date(judge, self.clocks, self.back_at)
             elif isinstance(what, Dated):
-                self._date(engine, what.clocks, at)
+                self._date(judge, what.clocks, at)
             elif isinstance(what, Order):
-                self._obey(engine, what)
+                self._obey(judge, what)
             else:
-                self._step(engine, None, at)
-                self._compare(engine, what)
+                self.made += judge.wake(at)
+                self._compare(judge, what)
         return self.differences
 
-    def _date(self, engine: Engine, clocks: Clocks, at: float) -> None:
-        """Set the clocks, or tell a new engine of those that went on running."""
+    def _date(self, judge: Judge, clocks: Clocks, at: float) -> None:
+        """Set the clocks, or tell a new judge of those that went on running."""
         self.clocks = clocks._replace(at=at, wall=clocks.wall + at - clocks.at)
-        self._step(engine, self.clocks, at)
+        self.made += judge.date(self.clocks)
 
-    def _step(self, engine: Engine, event: Scan | Command | Clocks | None, at: float) -> bool:
-        """Whether a command was followed."""
-        step = engine.step(event, at)
-        self.made += step.transitions
-        return step.refused is None
-
-    def _read(self, engine: Engine, track: Track, at: float) -> None:
+    def _read(self, judge: Judge, track: Track, at: float) -> None:
         row = _row(self.scenario, track, at)
         if at < self.back_at or row is None:
             return
-        self.latest.update(
-            (name, Sample(name, *entry, at)) for name, entry in zip(track.points, row, strict=True)
-        )  # fmt: skip
+        self.latest.update((name, Sample(name, *entry, at)) for name, entry in zip(track.points, row, strict=True))
         values, qualities = tuple(entry.value for entry in row), bytes(entry.quality for entry in row)
-        self._step(engine, Scan(*track.key, at, values, qualities), at)
+        self.made += judge.take(Scan(*track.key, at, values, qualities))
 
-    def _obey(self, engine: Engine, order: Order) -> None:
+    def _obey(self, judge: Judge, order: Order) -> None:
         command = order.command
-        followed = self._step(engine, replace(command, at=order.at), order.at)
+        made, refused = judge.obey(replace(command, at=order.at), order.at)
+        self.made += made
+        followed = refused is None
         if followed == order.refused:
             words = ("refused", "done")
             told = f"{command.action} {command.alarm}: "
             self._differ(
-                order.at, told + words[not order.refused], told + words[followed] + self._why(engine, command.alarm)
+                order.at, told + words[not order.refused], told + words[followed] + self._why(judge, command.alarm)
             )
 
-    def _compare(self, engine: Engine, what: Expectation) -> None:
+    def _compare(self, judge: Judge, what: Expectation) -> None:
         if isinstance(what, Becomes):
             if not any(_fits(one, what) for one in self.made):
-                self._differ(what.at, _wanted(what), self._why_not(engine, what))
+                self._differ(what.at, _wanted(what), self._why_not(judge, what))
             return
-        standing = engine.alarms()
+        standing = judge.alarms()
         for name, state in what.states.items():
             if standing[name].state != state:
-                self._differ(what.at, f"{name} {state}", self._why(engine, name))
+                self._differ(what.at, f"{name} {state}", self._why(judge, name))
         for name, one in standing.items():
             if what.only and name not in what.states and one.state != State.NORMAL:
-                self._differ(what.at, f"{name} {State.NORMAL}", self._why(engine, name))
+                self._differ(what.at, f"{name} {State.NORMAL}", self._why(judge, name))
 
     def _differ(self, at: float, expected: str, seen: str) -> None:
         self.differences.append(Difference(at, expected, seen.strip()))
 
-    def _why(self, engine: Engine, alarm: str) -> str:
+    def _why(self, judge: Judge, alarm: str) -> str:
         """How an alarm stands, and what its points said last."""
         if alarm not in self.specs:
             return ""
-        state = engine.alarms()[alarm].state
+        state = judge.alarms()[alarm].state
         last = [self.latest[name] for name in sorted(self.latest) if _looks(self.specs[alarm], name)]
         samples = ", ".join(_sample(one) for one in last[:8])
         return f" {alarm} {state}" + (f" ({samples})" if samples else "")
 
-    def _why_not(self, engine: Engine, what: Becomes) -> str:
+    def _why_not(self, judge: Judge, what: Becomes) -> str:
         told = [f"{one.after} at {one.at:g} s by {_cause(one)}" for one in self.made if one.alarm == what.alarm]
-        return self._why(engine, what.alarm) + (f"; became {', '.join(told[-5:])}" if told else "")
+        return self._why(judge, what.alarm) + (f"; became {', '.join(told[-5:])}" if told else "")
 
 
 def _at(one: Order | Restart | Dated | Expectation) -> float:

@@ -108,7 +108,7 @@ def _play(rules: Judged, files: Iterable[tuple[str, tuple[Scenario, ...]]]) -> t
             for scenario in scenarios:
                 total += 1
                 status.update(f"{total} {scenario.name}")
-                found = play(scenario, tracks, rules.specs, rules.engine)
+                found = play(scenario, tracks, rules.specs, rules.watch)
                 passed += not found
                 failed += [Failed(file, scenario.name, one) for one in found]
     return failed, passed, total

@@ -27,6 +27,7 @@ from gateway.site.words import nearest, one_of, validate
 from gateway.site.yaml_lines import Document, Keys, read
 from rules import scenario
 from rules.clocks import Clocks
+from rules.post import ACTIONS
 from rules.scenario import NOON, Becomes, Dated, Expectation, Order, Restart, Scenario, Stands, Track
 from rules.series import Entry, Series, Word, parse
 
@@ -59,10 +60,13 @@ def uncovered(site: Judged, tried: Iterable[Scenario]) -> list[str]:
 class _Reader:
     def __init__(self, document: Document, site: Judged) -> None:
         self._document = document
-        self._points = {point.id: point for group in site.groups.values() for point in group.points}
+        self._tracks: tuple[Track, ...] = site.tracks()
+        read = {track.key for track in self._tracks}
+        self._points = {p.id: p for key, group in site.groups.items() if key in read for p in group.points}
+        self._made = {p.id for key, group in site.groups.items() if key not in read for p in group.points}
         self._alarms = site.specs
         self._site = site.site.source
-        self._tracks: tuple[Track, ...] = site.tracks()
+        self._partitions = {one.id for one in site.site.post.partitions}
         self._quiet = {name: _quiet(point) for name, point in self._points.items()}
         self._quiet[CLOCK] = 1
 
@@ -140,7 +144,10 @@ class _Reader:
         if pattern in self._points:
             return [pattern]
         found = [name for name in self._points if fnmatchcase(name, pattern)] if "*" in pattern else []
-        if not found:
+        if pattern in self._made:
+            text = Text("此测点由计算得出或由人设定，没有序列", "is computed, or set by persons: it has no series")
+            self._document.complain(keys, text)
+        elif not found:
             hint = nearest(pattern, self._points)
             text = Text(f"没有测点“{pattern}”{hint.zh}", f"there is no point '{pattern}'{hint.en}")
             self._document.complain(keys, text)
@@ -183,8 +190,14 @@ class _Reader:
         if shape.do not in {action.value for action in Action}:
             self._document.complain((*keys, "do"), one_of(Action, shape.do))
             return None
-        self._alarm(shape.alarm, (*keys, "alarm"))
-        command = Command(Action(shape.do), shape.alarm, shape.who, shape.at, shape.why, shape.for_, shape.value)
+        action = Action(shape.do)
+        if action not in ACTIONS:
+            self._alarm(shape.alarm, (*keys, "alarm"))
+        elif action is not Action.LEVEL and shape.alarm not in self._partitions:
+            hint = nearest(shape.alarm, self._partitions)
+            zh, en = f"没有分区“{shape.alarm}”{hint.zh}", f"there is no partition '{shape.alarm}'{hint.en}"
+            self._document.complain((*keys, "alarm"), Text(zh, en))
+        command = Command(action, shape.alarm, shape.who, shape.at, shape.why, shape.for_, shape.value)
         return Order(shape.at, command, shape.refused)
 
     def _expectation(self, shape: ExpectationShape, keys: Keys) -> Expectation | None:

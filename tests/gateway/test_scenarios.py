@@ -62,7 +62,7 @@ def test_every_form_is_understood(rules):
 
 def test_they_are_played_by_the_engine_that_runs(rules):
     one, _ = scenarios.load(FOLDER / "good.yaml", rules)
-    found = play(one, rules.tracks(), rules.specs, rules.engine)
+    found = play(one, rules.tracks(), rules.specs, rules.watch)
     assert [difference.expected for difference in found] == []
 
 
@@ -117,3 +117,38 @@ def test_a_terminal_is_read_at_each_change_and_others_at_their_period(rules):
     assert tracks["hydrant", 0].period_s == 200
     assert not tracks["smoke", 0].calls
     assert tracks["gateway", 0].period_s == 1
+
+
+def test_partitions_are_armed_and_the_device_site_tells_of_them(rules, tmp_path):
+    """Commands to people's own settings take the way that they take in the gateway; what they make has no series."""
+    site = (FOLDER / "site.yaml").read_text(encoding="utf-8") + (
+        "partitions: [{id: hall, text: {zh: 大厅, en: hall}, exit_delay_s: 10, entry_delay_s: 5, "
+        "zones: [{point: door/door_open, entry: true}]}]\n"
+    )
+    (tmp_path / "site.yaml").write_text(site, encoding="utf-8")
+    guarded = judged(config.load(tmp_path / "site.yaml"))
+    (tmp_path / "one.yaml").write_text(
+        """
+scenarios:
+  - name: hall
+    points: {door/door_open: "0x29 1"}
+    happens:
+      - {at: 5s, do: arm, alarm: hall, value: away}
+      - {at: 20s, restart: 1s}
+      - {at: 40s, do: disarm, alarm: hall}
+      - {at: 41s, do: level, value: nothing, refused: true}
+      - {at: 42s, do: level, value: "2"}
+    expect:
+      - {at: 34s, none: true}
+      - {at: 35s, alarm: site/hall, becomes: unacknowledged, by: site/hall.intrusion}
+      - {at: 45s, only: {site/hall: returned}}
+""",
+        encoding="utf-8",
+    )
+    (one,) = scenarios.load(tmp_path / "one.yaml", guarded)
+    assert play(one, guarded.tracks(), guarded.specs, guarded.watch) == []
+    text = "scenarios: [{name: a, points: {site/hall: '1'}, happens: [{at: 1, do: arm, alarm: hal}], expect: [{at: 1, none: true}]}]"
+    assert refused(text, guarded, tmp_path) == [
+        "1 scenarios[0].points.site/hall: is computed, or set by persons: it has no series",
+        "1 scenarios[0].happens[0].alarm: there is no partition 'hal'; did you mean 'hall'?",
+    ]

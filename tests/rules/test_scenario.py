@@ -21,10 +21,32 @@ def scenario(series, *expect, happens=(), step_s=1.0):
     return Scenario("s", step_s, {"smoke/0": parse(series)} if series else {}, {"smoke/0": 0.0}, happens, expect)
 
 
+class Bare:
+    """Judges by the engine alone."""
+
+    def __init__(self, alarms, groups, now, saved):
+        self.engine = Engine(alarms, groups, now)
+        self.engine.restore(saved or {}, 0.0)
+        self.alarms, self.save = self.engine.alarms, self.engine.save
+
+    def take(self, scan):
+        return self.engine.step(scan, scan.at).transitions
+
+    def obey(self, command, at):
+        step = self.engine.step(command, at)
+        return step.transitions, step.refused
+
+    def wake(self, at):
+        return self.engine.step(None, at).transitions
+
+    def date(self, clocks):
+        return self.engine.step(clocks, clocks.at).transitions
+
+
 def differences(one, *alarms, tracks=(TRACK,)):
     groups = {track.key: track.points for track in tracks}
     specs = {spec.id: spec for spec in alarms}
-    return play(one, tracks, specs, lambda now: Engine(alarms, groups, now))
+    return play(one, tracks, specs, lambda now, saved: Bare(alarms, groups, now, saved))
 
 
 def stands(at, only=False, **states):
