@@ -5,6 +5,7 @@ Guarantees: what was not done is never counted as passed, and a run without a re
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,21 @@ class Acceptance:
         lines += ["", f"{verdict.zh}。", "", f"{verdict.en}.", "", "签字 signed: ____________________", ""]
         return "\n".join(lines)
 
+    def csv(self) -> str:
+        """For a spreadsheet: a line a check, each with what was tested; the mark at its start lets Excel read Chinese."""
+        out = StringIO()
+        table = csv.writer(out)
+        facts = self.facts()
+        verdict = self.verdict()
+        table.writerow([*(f"{name.zh} {name.en}" for name, _ in facts), *(f"{name.zh} {name.en}" for name in COLUMNS)])
+        for row in self.rows:
+            cells = (row.check, row.result.value, row.measured)
+            table.writerow(
+                [*(_harmless(value) for _, value in facts), *(_harmless(" / ".join(cell)) for cell in cells)]
+            )
+        table.writerow([f"{verdict.zh} / {verdict.en}"])
+        return "\ufeff" + out.getvalue()
+
     def plain(self) -> str:
         """The same for a terminal."""
         table = Table(show_lines=True)
@@ -129,6 +145,12 @@ class Acceptance:
 
 def _both(text: Text) -> str:
     return "<br>".join(_cell(part) for part in text if part)
+
+
+def _harmless(text: str) -> str:
+    """No spreadsheet takes it for a formula."""
+    text = " ".join(text.split()).removesuffix(" /").removeprefix("/ ")
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _cell(text: str) -> str:

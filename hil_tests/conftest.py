@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from gateway.model import Text
 from hil_tests.acceptance import Acceptance, Result, Row
 from hil_tests.setting import Mode, Setting, no_wire
 from hil_tests.simulator import STORY, Simulator, story
-from hil_tests.world import World
+from hil_tests.world import Measured, World
 
 SETTING = pytest.StashKey[Setting]()
 ROWS: pytest.StashKey[list[Row]] = pytest.StashKey()
@@ -39,7 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--stop-bits", type=int, choices=(1, 2), default=1)
     group.addoption("--timeout", type=float, default=None, help="reply time-out in seconds (0.3; on a pty 0.1)")
     group.addoption("--interactive", action="store_true", help="ask to pull the adapter and to plug it in again")
-    group.addoption("--acceptance", type=Path, default=None, metavar="FILE.md", help="write the table to this file")
+    group.addoption(
+        "--acceptance",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="write the table to this file: .md to sign, .csv for a spreadsheet",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         option("--baud"),
         option("--parity"),
         option("--stop-bits"),
-        timeout_s or (0.3 if option("--port") else ON_A_PTY_TIMEOUT_S),
+        (0.3 if option("--port") else ON_A_PTY_TIMEOUT_S) if timeout_s is None else timeout_s,
         option("--interactive"),
         option("--acceptance"),
         no_wire(option("--port"), option("--peer")),
@@ -75,7 +81,7 @@ def setting(request: pytest.FixtureRequest) -> Setting:
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+def measured(request: pytest.FixtureRequest) -> Measured:
     """Says what stands in the table's last column."""
 
     def say(zh: str, en: str) -> None:
@@ -147,5 +153,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     terminalreporter.section("验收 acceptance")
     terminalreporter.write(acceptance.plain())
     if path := acceptance.setting.acceptance:
-        path.write_text(acceptance.markdown(), encoding="utf-8")
+        path.write_text(acceptance.csv() if path.suffix == ".csv" else acceptance.markdown(), encoding="utf-8")
         terminalreporter.write_line(f"验收文件 acceptance file: {path}")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-import termios
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import get_args
 
+import drivers
 from gateway.model import Text
+from gateway.site.schema import Baud
+
+TEMPLATES = Path(drivers.__file__).parent / "templates"
+SHORTEST_TIMEOUT_S, LONGEST_TIMEOUT_S = 0.02, 10.0
 
 PTY_MAJORS = range(136, 144)
 """Device numbers of pseudo terminals (Linux, Documentation/admin-guide/devices.txt)."""
@@ -45,6 +50,11 @@ class Setting:
         return Mode.DEVICE if self.template else Mode.CROSSED if self.peer else Mode.PTY
 
     @property
+    def template_file(self) -> Path:
+        own = Path(self.template)
+        return own if own.suffix == ".yaml" else TEMPLATES / f"{self.template}.yaml"
+
+    @property
     def slack(self) -> float:
         """How many times its period a device may take. Without a wire the machine is a shared one and proves no times."""
         return 5.0 if self.simulated else 1.2
@@ -64,14 +74,21 @@ class Setting:
             found.append(Text("缺少 --port", "--port is missing"))
         if bool(self.template) is not bool(self.address):
             found.append(Text("--template 须与 --address 同用", "--template and --address go together"))
-        if self.template.endswith(".yaml") and not Path(self.template).is_file():
-            found.append(Text(f"没有模板文件 {self.template}", f"there is no template {self.template}"))
+        if self.template and not self.template_file.is_file():
+            found.append(Text(f"没有模板 {self.template}", f"there is no template {self.template}"))
         strange = (path for path in (self.port, self.peer) if path and not _is_character_device(path))
         found.extend(Text(f"{path} 不是串口", f"{path} is no serial device") for path in strange)
         if self.port and self.peer and os.path.realpath(self.port) == os.path.realpath(self.peer):
             found.append(Text("--port 与 --peer 是同一个串口", "--port and --peer are the same device"))
-        if not hasattr(termios, f"B{self.baud}"):
+        if self.baud not in get_args(Baud):
             found.append(Text(f"没有 {self.baud} bit/s 这种速率", f"there is no speed of {self.baud} bit/s"))
+        if not SHORTEST_TIMEOUT_S <= self.reply_timeout_s <= LONGEST_TIMEOUT_S:
+            found.append(
+                Text(
+                    f"--timeout 须在 {SHORTEST_TIMEOUT_S:g} 到 {LONGEST_TIMEOUT_S:g} 秒之间",
+                    f"--timeout must be {SHORTEST_TIMEOUT_S:g} to {LONGEST_TIMEOUT_S:g} s",
+                )
+            )
         if self.simulated and self.parity != "N":
             found.append(
                 Text("伪终端没有校验位：--parity 须用实物串口", "a pty has no parity: --parity needs real ports")

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-import drivers
 from firmware_sim import log as sim_log
 from firmware_sim.field import Field
 from firmware_sim.line import Line
@@ -23,9 +22,7 @@ from firmware_sim.log import Log
 from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
 from firmware_sim.tty_port import TtyPort
-from hil_tests.setting import Setting
-
-TEMPLATES = Path(drivers.__file__).parent / "templates"
+from hil_tests.setting import TEMPLATES, Setting
 
 STORY: tuple[dict[str, Any], ...] = (
     {"id": "smoke-1", "template": "generic_smoke_loop", "address": 1, "values": {"density": 1.11, "temperature": 24.5}},

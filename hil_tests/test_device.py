@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 
 from gateway.model import Quality
+from hil_tests.setting import Setting
+from hil_tests.world import Measured, World
 
 POLLS = 100, 10  # on real ports, over a pty
 MOST_FAILURES = 5
 DISTANCES = 20, 4
 
 
-async def test_the_device_answers_and_every_point_is_good(world, measured):
+async def test_the_device_answers_and_every_point_is_good(world: World, measured: Measured) -> None:
     """设备应答，模板中的每个测点质量均为良好。请将右列数值与设备显示逐一核对。
 
     The device answers and every point of its template is GOOD. Compare the values with what the device shows.
@@ -22,7 +24,8 @@ async def test_the_device_answers_and_every_point_is_good(world, measured):
     for index, group in enumerate(device.groups):
         scan = await world.read("device", index)
         for point, value, quality in zip(group.points, scan.values, scan.qualities, strict=True):
-            told.append(f"{point.name} {'-' if value is None else format(value, '.6g')} {point.unit}".strip())
+            shown = "-" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+            told.append(f"{point.name} {shown} {point.unit}".strip())
             if quality:
                 bad.append(f"{point.name}: {Quality(quality).label}")
     proof = ("，模板未经证实", ", the template is not proved") if world.unproved else ("", "")
@@ -30,7 +33,7 @@ async def test_the_device_answers_and_every_point_is_good(world, measured):
     assert not bad, "; ".join(bad)
 
 
-async def test_it_answers_every_time(setting, world, measured):
+async def test_it_answers_every_time(setting: Setting, world: World, measured: Measured) -> None:
     """连续轮询每次都有可信的应答；每次轮询所用时间。
 
     It answers every poll in a row with frames that can be trusted; the time that a poll takes.
@@ -57,7 +60,7 @@ async def test_it_answers_every_time(setting, world, measured):
     assert counters.replies == counters.requests
 
 
-async def test_it_is_read_as_often_as_its_template_asks(setting, world, measured):
+async def test_it_is_read_as_often_as_its_template_asks(setting: Setting, world: World, measured: Measured) -> None:
     """网关的轮询达到模板要求的周期；线路占用率。
 
     The gateway's poller reads it as often as its template asks; the share of the line that this takes.

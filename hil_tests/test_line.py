@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from drivers import DRIVERS
 from firmware_sim.scene import SceneError
-from gateway.model import BusKind, Quality
-from hil_tests.simulator import STORY, TEMPLATES, Simulator
-from hil_tests.world import World, good
+from gateway.model import BusKind, Device, Quality
+from hil_tests.setting import TEMPLATES, Setting
+from hil_tests.simulator import STORY, Simulator
+from hil_tests.world import Measured, Watch, World, good
 
 # on real ports, over a pty
 ROUNDS = 50, 8
@@ -35,7 +39,7 @@ THE_ANSWER_ARRIVES = {"echo", "babble"}
 """Under the others nothing that the ill device sends may be taken, wherever its frame is damaged."""
 
 
-def asking_templates():
+def asking_templates() -> Iterator[Any]:
     """Templates of devices that are asked over a serial line."""
     for path in sorted(TEMPLATES.glob("*.yaml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -44,7 +48,7 @@ def asking_templates():
             yield pytest.param(path.stem, marks=pytest.mark.subject(f"{path.stem}：", f"{path.stem}: "), id=path.stem)
 
 
-async def test_the_silence_between_frames_is_kept(setting, world, measured):
+async def test_the_silence_between_frames_is_kept(setting: Setting, world: World, measured: Measured) -> None:
     """两帧之间的静默（T3.5）始终保持，两种协议共用一条线；没有请求过早、断裂或无法识别。
 
     The silence between two frames (T3.5) is always kept, with two protocols on one line; no request is too early, torn
@@ -66,20 +70,23 @@ async def test_the_silence_between_frames_is_kept(setting, world, measured):
 
 
 @pytest.mark.parametrize("template", list(asking_templates()))
-async def test_a_template_reads_what_the_device_has(setting, tmp_path, measured, template):
+async def test_a_template_reads_what_the_device_has(
+    setting: Setting, tmp_path: Path, measured: Measured, template: str
+) -> None:
     """按此模板读到的值与设备的值相同，质量均为良好。
 
     Read with this template, every point has the device's value and is GOOD.
     """
     content = yaml.safe_load((TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8"))
-    values = {}
+    values: dict[str, float] = {}
     for golden in content["golden"]:
         values |= {name: value for name, value in golden["values"].items() if value is not None and name not in values}
     entry = {"id": "device", "template": template, "address": 101, "values": values}
     try:
         simulator = Simulator(setting, tmp_path, [*STORY, entry])
     except SceneError as error:
-        pytest.skip(f"模拟器不能模拟此型号：{error} / the simulator cannot play it: {error}")
+        why = str(error).rpartition("template: ")[2]
+        pytest.skip(f"模拟器不能模拟此型号：{why} / the simulator cannot play it: {why}")
     points = 0
     with closing(simulator), closing(World(setting, tmp_path, [entry], simulator)) as world:
         for index, group in enumerate(world.devices["device"].groups):
@@ -95,7 +102,9 @@ async def test_a_template_reads_what_the_device_has(setting, tmp_path, measured,
     "what",
     [pytest.param(what, marks=pytest.mark.subject(f"{zh}：", f"{what}: "), id=what) for what, zh in FAULTS.items()],
 )
-async def test_an_ill_device_never_gives_a_wrong_value_and_comes_back(setting, world, measured, what):
+async def test_an_ill_device_never_gives_a_wrong_value_and_comes_back(
+    setting: Setting, world: World, measured: Measured, what: str
+) -> None:
     """设备有此故障时，本设备和邻居都没有错误值或过时的值；故障消除后自动恢复。
 
     While a device is ill in this way, neither it nor its neighbour gives a wrong or an old value; when it is well, so
@@ -130,7 +139,7 @@ async def test_an_ill_device_never_gives_a_wrong_value_and_comes_back(setting, w
     )
 
 
-async def test_the_line_has_room_for_its_devices(setting, world, measured):
+async def test_the_line_has_room_for_its_devices(setting: Setting, world: World, measured: Measured) -> None:
     """四台设备都正常时，各自达到要求的周期；线路占用率。
 
     With four healthy devices each is read as often as asked; the share of the line that this takes.
@@ -147,7 +156,7 @@ async def test_the_line_has_room_for_its_devices(setting, world, measured):
     )
 
 
-async def test_a_dead_device_does_not_stall_the_others(setting, world, measured):
+async def test_a_dead_device_does_not_stall_the_others(setting: Setting, world: World, measured: Measured) -> None:
     """一台设备失联时，其余设备仍按周期读取：最多多等一次超时和静默。
 
     With one dead device on the line the others are still read: a time-out and a silence more is the most that they wait.
@@ -167,11 +176,11 @@ async def test_a_dead_device_does_not_stall_the_others(setting, world, measured)
     measured(f"{told(found)}（平均/最长/要求）", f"{told(found)} (mean/longest/asked for)")
 
 
-def enough(seen, devices, count):
+def enough(seen: Watch, devices: Iterable[Device], count: int) -> bool:
     return all(len(seen.distances_s(device)) >= count for device in devices)
 
 
-def achieved(seen, devices):
+def achieved(seen: Watch, devices: Iterable[Device]) -> dict[str, tuple[float, float, float]]:
     """Device -> period asked for, mean and longest of what was achieved."""
     found = {}
     for device in devices:
@@ -184,5 +193,5 @@ def achieved(seen, devices):
     return found
 
 
-def told(found):
+def told(found: Mapping[str, tuple[float, float, float]]) -> str:
     return "; ".join(f"{id} {mean:.2f}/{longest:.2f}/{asked:g} s" for id, (asked, mean, longest) in found.items())

@@ -7,12 +7,14 @@ import select
 import sys
 import termios
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gateway.field.port import open_serial
 from gateway.model import BusKind, BusSpec
-from hil_tests.setting import Mode
+from hil_tests.setting import Mode, Setting
+from hil_tests.world import Measured, World
 
 EVERY_BYTE = bytes(range(255))
 """But for 0xFF, which PARMRK doubles."""
@@ -21,7 +23,7 @@ HANDS_S = 120.0
 """For a person to reach the adapter."""
 
 
-def test_the_lines_settings_are_those_that_were_asked_for(setting, world, measured):
+def test_the_lines_settings_are_those_that_were_asked_for(setting: Setting, world: World, measured: Measured) -> None:
     """串口参数确实是所要求的：速率、数据位、停止位；无流控。
 
     The port really has the speed, data bits and stop bits that were asked for, and no flow control.
@@ -37,7 +39,7 @@ def test_the_lines_settings_are_those_that_were_asked_for(setting, world, measur
     )
 
 
-def settings_of(spec):
+def settings_of(spec: BusSpec) -> tuple[int, tuple[int, int]]:
     """Control flags and speeds (in, out) that the gateway's own way of opening gives, read back from the driver."""
     port = open_serial(spec)
     try:
@@ -47,7 +49,7 @@ def settings_of(spec):
     return control, (speed_in, speed_out)
 
 
-def test_the_parity_setting_is_the_one_that_was_asked_for(setting, world, measured):
+def test_the_parity_setting_is_the_one_that_was_asked_for(setting: Setting, world: World, measured: Measured) -> None:
     """串口的校验位设置确实是所要求的。
 
     The port's parity setting really is the one that was asked for.
@@ -60,7 +62,7 @@ def test_the_parity_setting_is_the_one_that_was_asked_for(setting, world, measur
     measured(f"校验 {found}", f"parity {found}")
 
 
-def test_the_parity_bit_is_right_on_the_wire(setting, measured, tmp_path):
+def test_the_parity_bit_is_right_on_the_wire(setting: Setting, measured: Measured, tmp_path: Path) -> None:
     """线上的校验位正确：对端按所设校验收到全部字节，换成相反校验则报错。
 
     The parity bit is right on the wire: the peer takes every byte with the parity asked for, and none with the opposite.
@@ -82,7 +84,7 @@ def test_the_parity_bit_is_right_on_the_wire(setting, measured, tmp_path):
     )
 
 
-def sent_to_peer(setting, parity):
+def sent_to_peer(setting: Setting, parity: str) -> bytes:
     """What the peer takes of `EVERY_BYTE` with this parity; a byte with a wrong one has 0xFF 0x00 before it."""
     spec = BusSpec("line", BusKind.SERIAL, setting.port, setting.baud, setting.parity, setting.stop_bits)
     ours, peer = open_serial(spec), open_serial(replace(spec, port=setting.peer, parity=parity))
@@ -101,7 +103,9 @@ def sent_to_peer(setting, parity):
     return got
 
 
-async def test_an_adapter_that_is_pulled_is_noticed_and_used_again_when_it_is_back(setting, world, measured, capsys):
+async def test_an_adapter_that_is_pulled_is_noticed_and_used_again_when_it_is_back(
+    setting: Setting, world: World, measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
     """拔掉适配器立即报线路中断；重新插上后自动恢复，无需人工操作。
 
     A pulled adapter is noticed as a line that is down; plugged in again, the line works without anybody's help.
@@ -129,7 +133,7 @@ async def test_an_adapter_that_is_pulled_is_noticed_and_used_again_when_it_is_ba
         )
 
 
-def ask(capsys, setting, what):
+def ask(capsys: pytest.CaptureFixture[str], setting: Setting, what: str) -> None:
     """Tell the person at the adapter what to do."""
     if setting.interactive:
         with capsys.disabled():

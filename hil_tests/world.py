@@ -23,6 +23,9 @@ from gateway.restart import Guard
 from hil_tests.setting import Setting
 from hil_tests.simulator import Simulator
 
+Measured = Callable[[str, str], None]
+"""Says what stands in the table's last column, in Chinese and in English."""
+
 PAUSE_S = 0.02
 """Between two looks at a line that is down, which says so without waiting."""
 
@@ -54,13 +57,19 @@ class World:
         self.spec: BusSpec = site.buses[0]
         self.devices = {device.id: device for device in site.devices}
         self.unproved = bool(site.unproved)
-        self.simulator = simulator
+        self._simulator = simulator
         self.bus = Bus(self.spec, self._clock)
         self._polls = {}
         for device in site.devices:
             begin = DRIVERS[device.driver].open
             assert begin is not None, f"{device.driver} does not ask"
             self._polls[device.id] = begin(device, self.spec.speaks)
+
+    @property
+    def simulator(self) -> Simulator:
+        """The other end of the line; a real device has none."""
+        assert self._simulator is not None
+        return self._simulator
 
     def now(self) -> float:
         return self._clock.monotonic()

@@ -37,12 +37,19 @@ def test_every_mistake_is_said_at_once(ports):
     """Each combination that cannot be meant; several in one answer."""
     port, peer = ports
     assert said(port=port) == ["--port goes with --peer or with --template"]
-    assert said(port=port, peer=peer, template="x", address="1") == ["--port goes with --peer or with --template"]
-    assert said(peer=peer, template="x") == ["--port is missing", "--template and --address go together"]
+    assert said(port=port, peer=peer, template="generic_smoke_loop", address="1") == [
+        "--port goes with --peer or with --template"
+    ]
+    assert said(peer=peer, template="generic_smoke_loop") == [
+        "--port is missing",
+        "--template and --address go together",
+    ]
     assert said(port=port, template="none.yaml", address="1") == ["there is no template none.yaml"]
     assert said(port=port, peer=port) == ["--port and --peer are the same device"]
     assert said(port="/dev/null/none", peer=peer) == ["/dev/null/none is no serial device"]
+    assert said(port=port, template="none", address="1") == ["there is no template none"]
     assert said(baud=12345) == ["there is no speed of 12345 bit/s"]
+    assert said(reply_timeout_s=0.0) == said(reply_timeout_s=60.0) == ["--timeout must be 0.02 to 10 s"]
 
 
 def test_parity_is_refused_where_there_is_none():
