@@ -10,10 +10,12 @@ from drivers.contract import Driver
 from drivers.gb26875_centre import GB26875
 from drivers.meokon import MEOKON
 from drivers.modbus import MODBUS
+from drivers.notifier import NOTIFIER
 
 DRIVERS: dict[str, Driver] = {
     "modbus": MODBUS,
     "bwm826": BWM826,
     "meokon": MEOKON,
     "gb26875": GB26875,
+    "notifier": NOTIFIER,
 }

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from gateway.model import BusKind, Deadline, Device, Scan, Text
+from gateway.model import BusKind, Deadline, Device, Group, Scan, Text
 
 Framing = Callable[[bytes | bytearray], int]
 """How long is the reply that starts with these bytes? The total length as far as it can be known now (at least 1);
@@ -133,6 +134,8 @@ class Driver:
     """A `listen` whose connections share what they know of the devices: one that calls again is not a new one."""
     tells: frozenset[str] = frozenset()
     """What a `Tell` may ask for."""
+    grow: Callable[[str, Any, Mapping[str, float]], tuple[Group, ...]] | None = None
+    """Groups that a device's options ask for, behind those of its template: ``grow(device id, options, period by group)``."""
     late_s: Callable[[Device], float] | None = None
     """How long after its period a device that calls may still answer and be well (repetitions)."""
     check: Callable[[Device], list[tuple[str, str]]] | None = None

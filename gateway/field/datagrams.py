@@ -103,6 +103,7 @@ class Datagrams:
     def status(self) -> dict[str, object]:
         return {
             "up": bool(self.port),
+            "port": self.port,
             "why": "" if self.port else self._why,
             "peers": len(self._peers),
             **self._voices.status(),

@@ -96,6 +96,7 @@ class Listener:
     def status(self) -> dict[str, object]:
         return {
             "up": bool(self.port),
+            "port": self.port,
             "why": "" if self.port else self._why,
             "connections": len(self._callers),
             **self._voices.status(),

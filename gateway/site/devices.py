@@ -200,13 +200,15 @@ class DeviceReader:
         self._address(shape, template, keys)
         driver = self._drivers[template.driver]
         fits = self._fits(bus, driver, template, (*keys, "bus")) and self._one_driver(bus, template, (*keys, "bus"))
-        periods = self._periods(shape, template, (*keys, "periods_s"))
         options = template.options
         if shape.options:
             options = validate(
                 driver.options, {**template.options_given, **shape.options}, self._document, (*keys, "options")
             )
         groups = template.device_groups(shape.id, shape.periods_s, shape.points)
+        if driver.grow and options is not None:
+            groups += driver.grow(shape.id, options, shape.periods_s)
+        periods = self._periods(shape, groups, (*keys, "periods_s"))
         points = self._points(shape, groups, bus, (*keys, "points"))
         if not (fits and periods and points) or options is None:
             return None
@@ -274,11 +276,11 @@ class DeviceReader:
             self._document.complain(keys, text)
         return first == template.driver
 
-    def _periods(self, shape: DeviceShape, template: Template, keys: Keys) -> bool:
-        groups = [name for name, _, _ in template.groups]
-        unknown = [name for name in shape.periods_s if name not in groups]
+    def _periods(self, shape: DeviceShape, groups: tuple[Group, ...], keys: Keys) -> bool:
+        names = [group.name for group in groups]
+        unknown = [name for name in shape.periods_s if name not in names]
         for name in unknown:
-            self._document.complain((*keys, name), unknown_key(name, groups))
+            self._document.complain((*keys, name), unknown_key(name, names))
         return not unknown
 
     def _silence(self, device: Device, bus: BusSpec, driver: Driver, keys: Keys) -> None:

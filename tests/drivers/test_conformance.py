@@ -37,7 +37,7 @@ def cases():
                 steps = [
                     tuple(bytes.fromhex(step[key]) for key in ("request", "reply")) for step in golden["exchanges"]
                 ]
-                if content["driver"] == "modbus":
+                if content["driver"] in ("modbus", "notifier"):
                     steps = [converted(*step, kind) for step in steps]
                 label = f"{name}-{golden['group']}-{kind}"
                 yield pytest.param(name, golden, kind, steps, id=label)
