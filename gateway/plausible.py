@@ -32,6 +32,8 @@ DOUBLE_S = 60.0
 _GOOD, _UNSEEN = int(Quality.GOOD), frozenset((Quality.NOT_YET, Quality.REFUSED, Quality.NO_SUCH_REGISTER))
 """`_UNSEEN`: the device was not read, or said that it gave nothing: no count was cleared."""
 _NUMBERS = (Kind.INT, Kind.FLOAT)
+_LARGEST = 1e300
+"""No quantity; NaN and infinity, too, are others' to judge."""
 
 
 class Plausible:
@@ -40,7 +42,7 @@ class Plausible:
     def __init__(self, groups: Mapping[tuple[str, int], Group]) -> None:
         watched = {
             key: tuple(
-                (index, _Watch(point, point.plausible))
+                (index, point.id, _Watch(point, point.plausible))
                 for index, point in enumerate(group.points)
                 if point.plausible and point.kind in _NUMBERS
             )
@@ -50,8 +52,8 @@ class Plausible:
         self._doubled: dict[str, float] = {}
         """Device -> until when it is doubted."""
         self._doubtful: set[tuple[str, int]] = set()
-        self.tally: Tally[Quality] = Tally()
-        """How many values were judged so, since the start."""
+        self._tally: Tally[tuple[str, int]] = Tally()
+        """How many values of a point were judged so, since the start."""
 
     def judge(self, scan: Scan) -> Scan:
         """The scan as it is to be believed; the same object where there is nothing to say."""
@@ -72,18 +74,18 @@ class Plausible:
 
     def status(self) -> dict[str, object]:
         """Plain values for the console and metrics."""
-        return {
-            "judged": {quality.label: count for quality, count in sorted(self.tally.items())},
-            "double_addresses": sorted(self._doubled),
-        }
+        judged: dict[str, dict[str, int]] = {}
+        for (point, quality), count in sorted(self._tally.items()):
+            judged.setdefault(point, {})[Quality(quality).label] = count
+        return {"judged": judged, "double_addresses": sorted(self._doubled)}
 
-    def _watch(self, scan: Scan, watches: tuple[tuple[int, _Watch], ...]) -> Scan:
+    def _watch(self, scan: Scan, watches: tuple[tuple[int, str, _Watch], ...]) -> Scan:
         if not len(scan.values) == len(scan.qualities) > watches[-1][0]:
             return scan  # of another shape than its group: the rules call it BAD as a whole
         values: list[Value] | None = None
         qualities: bytearray | None = None
         doubts = False
-        for index, watch in watches:
+        for index, point, watch in watches:
             value = scan.values[index]
             kept, quality = watch.judge(value, scan.qualities[index], scan.at)
             if kept != value:
@@ -92,7 +94,7 @@ class Plausible:
             if quality != scan.qualities[index]:
                 qualities = bytearray(scan.qualities) if qualities is None else qualities
                 qualities[index] = quality
-                self.tally[Quality(quality)] += 1
+                self._tally[point, quality] += 1
                 doubts = True
         (self._doubtful.add if doubts else self._doubtful.discard)((scan.device, scan.group))
         if values is None and qualities is None:
@@ -113,7 +115,7 @@ class Plausible:
             del self._doubled[scan.device]
             return scan
         marked = scan.qualities.replace(bytes((Quality.GOOD,)), bytes((Quality.DOUBLE_ADDRESS,)))
-        self.tally[Quality.DOUBLE_ADDRESS] += scan.qualities.count(Quality.GOOD)
+        self._tally[f"{scan.device}/*", Quality.DOUBLE_ADDRESS] += scan.qualities.count(Quality.GOOD)
         return Scan(scan.device, scan.group, scan.at, scan.values, marked)
 
 
@@ -129,7 +131,7 @@ class _Watch:
         self.stuck = _Stuck(limits.stuck_s) if limits.stuck_s is not None else None
 
     def judge(self, value: Value, quality: int, at: float) -> tuple[Value, int]:
-        if quality != _GOOD or not isinstance(value, (int, float)):
+        if quality != _GOOD or not isinstance(value, (int, float)) or not -_LARGEST < value < _LARGEST:
             if self.count is not None and value is None and quality not in _UNSEEN:
                 self.count.missed()
             return value, quality

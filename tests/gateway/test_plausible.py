@@ -255,7 +255,7 @@ def test_after_a_proof_all_good_values_of_the_device_are_uncertain_for_a_while()
     scan = line.plausible.judge(Scan("d", 0, 2.0, (1, None), bytes((GOOD, BAD))))
     assert (scan.values, list(scan.qualities)) == ((1, None), [Quality.DOUBLE_ADDRESS, BAD])
     assert line.plausible.judge(Scan("e", 0, 2.0, (1,), b"\0")).qualities == b"\0"
-    assert line.plausible.status()["double_addresses"] == ["d"]
+    assert line.plausible.status() == {"judged": {"d/*": {"double_address": 1}}, "double_addresses": ["d"]}
     late = Scan("d", 0, 1.0 + DOUBLE_S, (1, 5.0), b"\0\0")
     assert line.plausible.judge(late) is late
     assert not line.plausible.doubtful()
@@ -278,8 +278,6 @@ def test_what_a_driver_said_is_not_improved_and_teaches_nothing(quality):
 def test_no_value_raises(limits, value):
     line = Line(**limits)
     for one in (1.0, value, 1.0, value):
-        if isinstance(one, int) and one > 10**300:
-            one = float(10**300) * 10
         line.read(one)
 
 
@@ -292,7 +290,7 @@ def test_it_tells_whether_anything_is_in_doubt_and_counts():
     line = Line(max_rate=1)
     line.qualities(0, 50)
     assert line.plausible.doubtful()
-    assert line.plausible.status() == {"judged": {"jumping": 1}, "double_addresses": []}
+    assert line.plausible.status() == {"judged": {"d/x": {"jumping": 1}}, "double_addresses": []}
     line.read(0)
     assert not line.plausible.doubtful()
 
