@@ -331,6 +331,29 @@ class Evidence:
     """The condition with its thresholds, in the words of the site file."""
 
 
+class Mark(StrEnum):
+    """What else there is to say of a transition (`rules.load`)."""
+
+    GROUPED = "grouped"
+    FIRST_OUT = "first_out"
+    CHATTERING = "chattering"
+    FLEETING = "fleeting"
+
+
+@dataclass(frozen=True, slots=True)
+class FloodEdge:
+    """A flood of alarms began or ended (`rules.flood`)."""
+
+    begins: bool
+    at: float
+    since: float
+    alarms: int
+    """New ones so far, with those that made it a flood."""
+    grouped: int
+    first: str
+    """The first alarm of it; empty when that was before a restart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """An alarm changed its state; or, while it is aside, its condition came or went (`before` = `after`). Only on change."""
@@ -345,6 +368,7 @@ class Transition:
     present: bool = False
     """The condition is present (after its delays): what an alarm that is aside hides."""
     evidence: Evidence | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 class Lane(StrEnum):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock, Timer, spoken
 from gateway.errors import StorageError
-from gateway.model import Command, Draft, Record, Sample, Scan, State, Text, Transition
+from gateway.model import Command, Draft, Mark, Record, Sample, Scan, State, Text, Transition
 from gateway.plausible import Plausible
 from gateway.report import Reporter
 from gateway.restart import Guard
@@ -248,6 +248,10 @@ class Pipeline:
             return None
         self.moved = now  # not before: an engine that fails at each step must not feed the watchdog
         drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
+        drafts[:0] = [Draft(payloads.FLOOD, edge.at, payloads.flood(edge)) for edge in step.floods]
+        for edge in step.floods:
+            what = "begins" if edge.begins else "ends"
+            log.warning("flood of alarms %s: %d new, %d grouped, first %s", what, edge.alarms, edge.grouped, edge.first)
         if isinstance(event, Command):
             drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
         if step.changed:
@@ -332,9 +336,9 @@ class Pipeline:
             for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
                 self.reached(record, "announced" if error else "committed")
                 words = f" (NOT DURABLE: {error})" if error else ""
-                level = (
-                    logging.INFO if transition.after in ASIDE else logging.WARNING
-                )  # hidden: recorded, nobody called
+                # Hidden, or one of a flood: recorded, nobody is called for it alone.
+                quiet = transition.after in ASIDE or Mark.GROUPED in transition.marks
+                level = logging.INFO if quiet else logging.WARNING
                 en = self._words(transition).message.en
                 log.log(
                     level, "alarm %s: %s -> %s%s: %s", transition.alarm, transition.before, transition.after, words, en

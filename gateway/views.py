@@ -16,7 +16,8 @@ from gateway.pipeline import Pipeline
 from gateway.restart import Guard
 from gateway.wire.reasons import REASONS
 from rules.engine import Engine, Standing
-from rules.lifecycle import ASIDE
+from rules.lifecycle import ACTIVE, ASIDE
+from rules.load import STALE_S
 from rules.texts import advice
 from rules.truth import TRUE_UNCERTAIN
 
@@ -79,7 +80,7 @@ class Views:
             "devices": self.devices(),
             "alarms": self.alarms(),
             "aside": self.aside(),
-            "parts": {name: status() for name, status in self._parts.items()},
+            "parts": {"alarms": self._engine.load(now), **{name: status() for name, status in self._parts.items()}},
             "faults": dict(self._guard.faults),
         }
 
@@ -123,6 +124,7 @@ class Views:
             "severity": alarm.spec.severity.name.lower(),
             "state": alarm.state.value,
             "present": alarm.present,
+            "marks": [*alarm.marks, *(["stale"] if self._stale(alarm) else [])],
             "since": self._wall(since),
             "text": alarm.text._asdict(),
             "message": told._asdict(),
@@ -131,6 +133,10 @@ class Views:
             "stage": progress.stage if progress else "committed",
             "times": progress.times if progress else {},
         }
+
+    def _stale(self, alarm: Standing) -> bool:
+        """Active for so long that nobody sees it any more."""
+        return alarm.state in ACTIVE and alarm.since is not None and self._clock.monotonic() - alarm.since > STALE_S
 
     def points(self, device_id: str) -> list[dict[str, Any]]:
         device = self._devices[device_id]

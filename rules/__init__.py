@@ -17,5 +17,7 @@ The map, from the inside out:
 | `series`       | what a point says over time, in one line: the notation of rule tests                   |
 | `scenario`     | a test of rules as data, and how it is played                                          |
 | `reach`        | can a condition ever be true, given what its points can say?                           |
+| `flood`        | more new alarms than anybody can look at: what is grouped then                         |
+| `load`         | marks and rates: first-out, chattering, fleeting, what the alarms ask of people         |
 | `texts`        | what a person reads: the alarm with its place, why a command was refused               |
 """

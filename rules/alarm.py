@@ -22,7 +22,7 @@ import math
 import zlib
 from collections.abc import Mapping
 
-from gateway.model import Action, AlarmClass, Command, Deadline, Sample, Scan, State, Text, Transition
+from gateway.model import Action, AlarmClass, Command, Deadline, Mark, Sample, Scan, State, Text, Transition
 from rules.aside import Aside, Suppression, asked, restored
 from rules.calendar import Calendar
 from rules.condition import Points, build
@@ -59,6 +59,7 @@ class Alarm:
         "cause",
         "condition",
         "fresh",
+        "marks",
         "name",
         "order",
         "present",
@@ -101,6 +102,8 @@ class Alarm:
         """When time ends its state, whatever the condition is: shelving, service, acknowledged for too long."""
         self.cause: Sample | Deadline | Command | None = None
         """Of the last transition since the start."""
+        self.marks: tuple[Mark, ...] = ()
+        """The engine's: of its last transition to UNACKNOWLEDGED since the start."""
         self.fresh = True
         """Not judged since the start."""
         self.retry_at: float | None = None

@@ -21,21 +21,26 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from heapq import heappop, heappush, heapreplace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Text, Transition
+from gateway.model import Command, Deadline, FloodEdge, Mark, Quality, Sample, Scan, State, Text, Transition
 from rules.alarm import Alarm
 from rules.aside import Aside
 from rules.clocks import Clocks
 from rules.condition import Key, Points
 from rules.evidence import TREND
 from rules.leaf import Leaf
-from rules.lifecycle import ASIDE
+from rules.lifecycle import ACTIVE, ASIDE
+from rules.load import Load
 from rules.spec import AlarmSpec
 from rules.texts import headline, unknown_alarm
 from rules.virtual import Virtual, VirtualSpec
+
+FLOOD = "#flood"
+"""Of `Step.changed` and `save`: the flood's state; no alarm has such an id."""
 
 Guard = Callable[[str, Callable[[], bool]], bool | None]
 """``guard(name, call)`` gives what ``call()`` gives, or None after a bug that it told of (`gateway.restart.Guard.call`)."""
@@ -58,6 +63,8 @@ class Step(NamedTuple):
     """Why a command was not followed."""
     scans: tuple[Scan, ...] = ()
     """Of computed points (`rules.virtual`), already judged."""
+    floods: tuple[FloodEdge, ...] = ()
+    """Floods of alarms that began or ended (`rules.flood`)."""
 
 
 class Standing(NamedTuple):
@@ -77,6 +84,8 @@ class Standing(NamedTuple):
     """The condition after its delays: what an alarm that is aside hides."""
     aside: Aside | None = None
     """Who hides it, why and until when, while it is shelved or out of service."""
+    marks: tuple[Mark, ...] = ()
+    """Of its last transition to UNACKNOWLEDGED."""
 
 
 class _Watch(NamedTuple):
@@ -119,6 +128,9 @@ class Engine:
             raise ValueError("; ".join(mistakes))
         self._watches = self._index(groups)
         self._aside: set[str] = set()
+        self._load = Load(now)
+        self._noted: bytes | None = None
+        """What of the flood was handed out last."""
         self._changed: dict[str, bytes | None] = {}
         self._transitions: list[Transition] = []
         self._queue: list[tuple[float, int]] = []
@@ -157,9 +169,10 @@ class Engine:
             refused = self._obey(event, now)
         self._expire(now)
         self._now = now
-        deadline = self._next()
+        floods = self._flooded(now)
+        deadline = min(self._next(), self._load.flood.due)
         due = None if deadline == math.inf else deadline
-        step = Step(tuple(self._transitions), due, self._changed, refused, tuple(self._scans))
+        step = Step(tuple(self._transitions), due, self._changed, refused, tuple(self._scans), floods)
         self._transitions, self._scans = [], []
         self._changed = {}
         return step
@@ -170,6 +183,11 @@ class Engine:
         so what a person had shelved or taken out of service comes back."""
         unusable = []
         for name, state in saved.items():
+            if name == FLOOD and self._load.flood.restore(state, shift_s, self._now):
+                self._noted = self._load.flood.encode()
+                if self._noted != state:
+                    self._changed[FLOOD] = self._noted
+                continue
             alarm = self._by_id.get(name)
             if alarm is None:
                 unusable.append(name)
@@ -186,8 +204,15 @@ class Engine:
 
     def save(self) -> dict[str, bytes]:
         """All that must survive a restart."""
-        encoded = ((alarm.spec.id, alarm.encode()) for alarm in self._alarms)
+        encoded = [(alarm.spec.id, alarm.encode()) for alarm in self._alarms]
+        encoded.append((FLOOD, self._load.flood.encode()))
         return {name: state for name, state in encoded if state is not None}
+
+    def load(self, now: float) -> dict[str, Any]:
+        """What the alarms ask of people: rates, nuisances, flood (`rules.load`)."""
+        return self._load.status(
+            now, (alarm.since for alarm in self._alarms if alarm.state in ACTIVE and alarm.since is not None)
+        )
 
     def alarms(self) -> dict[str, Standing]:
         """How all alarms stand, in the site's order."""
@@ -272,10 +297,24 @@ class Engine:
 
     def _settle(self, alarm: Alarm, transitions: tuple[Transition, ...]) -> None:
         """An alarm was looked at: note what came of it."""
-        if transitions:
-            self._transitions += transitions
+        for transition in transitions:
+            marks = self._load.mark(transition, alarm.spec)
+            if transition.after == State.UNACKNOWLEDGED:
+                alarm.marks = marks
+            self._transitions.append(replace(transition, marks=marks) if marks else transition)
         self._note(alarm)
         self._enqueue(alarm)
+
+    def _flooded(self, now: float) -> tuple[FloodEdge, ...]:
+        """Floods that began or ended until now; looked at only where something was raised or one is on."""
+        load = self._load
+        load.wake(now)
+        floods, load.flood.edges = tuple(load.flood.edges), []
+        if floods or self._transitions:
+            state = load.flood.encode()
+            if state != self._noted:
+                self._noted = self._changed[FLOOD] = state
+        return floods
 
     def _note(self, alarm: Alarm) -> None:
         state = alarm.encode()
@@ -312,5 +351,13 @@ class Engine:
 def _standing(alarm: Alarm) -> Standing:
     spec = alarm.spec
     return Standing(
-        spec, headline(spec), alarm.state, alarm.since, alarm.truth, alarm.cause, alarm.present, alarm.aside
+        spec,
+        headline(spec),
+        alarm.state,
+        alarm.since,
+        alarm.truth,
+        alarm.cause,
+        alarm.present,
+        alarm.aside,
+        alarm.marks,
     )

@@ -66,6 +66,7 @@ def encode(transition: Transition, spec: Described, words: Words, *, simulated: 
         "since": transition.since,
         "cause": _cause(transition.cause),
         "evidence": transition.evidence and _evidence(transition.evidence),
+        "marks": list(transition.marks),
         "simulated": simulated,
     }
     made = to_json(body)

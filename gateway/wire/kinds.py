@@ -11,7 +11,9 @@ from typing import NamedTuple
 TRANSITION = "gengfu.alarm.transition"
 RUN = "gengfu.event.run"
 CLOCK = "gengfu.event.clock"
+CLOCK_JUMP = "gengfu.event.clock_jump"
 COMMAND = "gengfu.event.command"
+FLOOD = "gengfu.event.flood"
 TOOL = "gengfu.event.tool"
 EVENT_GAP = "gengfu.event.gap"
 TELEMETRY_GAP = "gengfu.telemetry.gap"
@@ -153,6 +155,12 @@ KINDS = (
                 "words of the site file ({} when it is too long); `crc` of it; `rule`, id and version in the library of rules, "
                 "empty for a site's own. Null in a record of 16 KiB, and absent from older gateways",
             ),
+            Field(
+                "marks",
+                "any of `first_out` (the first of its zone after 10 quiet minutes), `chattering` (raised 3 times in a minute), "
+                "`fleeting` (over within 10 s, unacknowledged), `grouped` (low or medium, during a flood: people are told of it "
+                "with the others)",
+            ),
             Field("simulated", "it looks at simulated devices: not a real alarm"),
         ),
     ),
@@ -176,6 +184,30 @@ KINDS = (
             Field("boot", "the boot"),
             Field("monotonic", "seconds within it, and"),
             Field("wall", "the same moment as seconds since 1970 UTC, from a synchronised clock"),
+        ),
+    ),
+    Kind(
+        CLOCK_JUMP,
+        JSON,
+        "the wall clock jumped by more than five minutes; no rule and no timer goes by it",
+        (
+            Field("boot", "the boot"),
+            Field("monotonic", "seconds within it"),
+            Field("before", "what the clock would have said, seconds since 1970 UTC"),
+            Field("after", "what it says"),
+            Field("trusted", "whether it is synchronised now"),
+        ),
+    ),
+    Kind(
+        FLOOD,
+        JSON,
+        "a flood of alarms began (more than 10 new ones in 10 minutes) or ended (fewer than 5)",
+        (
+            Field("begins", "true at its begin, false at its end"),
+            Field("since", "monotonic seconds at which it began"),
+            Field("alarms", "new alarms so far, with those that made it a flood"),
+            Field("grouped", "records marked `grouped` so far; each of them was sent"),
+            Field("first", "id of the first alarm of it; empty when that was before a restart of the gateway"),
         ),
     ),
     Kind(
@@ -218,7 +250,7 @@ TRANSITION_EXAMPLE = """\
  "evidence": {"samples": [{"point": "smoke-1203/density", "value": 7.5, "quality": "good", "at": 1234.5}], "left_out": 0,
               "trend": [{"point": "smoke-1203/density", "value": 2.1, "quality": "good", "at": 1233.5}],
               "rule": "", "crc": "0c5f7a34", "when": {"above": {"point": "smoke-1203/density", "limit": 5.0, "hysteresis": 0.0}}},
- "simulated": true}"""
+ "marks": ["first_out"], "simulated": true}"""
 
 PACK_TEXT = """\
 SenML JSON. `bn` is `<gateway>/<device>/` and is given anew, with `bt` (wall time of the scan), before the first value of each scan. A usable value:

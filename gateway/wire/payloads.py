@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.model import Command, Lane, Record, Text
+from gateway.model import Command, FloodEdge, Lane, Record, Text
 from gateway.wire import kinds, senml
 from gateway.wire.alarm import to_json
 from gateway.wire.pack import Layout, decode
@@ -26,6 +26,7 @@ TRANSITION = kinds.TRANSITION
 RUN = kinds.RUN
 CLOCK = kinds.CLOCK
 COMMAND = kinds.COMMAND
+FLOOD = kinds.FLOOD
 TOOL = kinds.TOOL
 EVENT_GAP = kinds.EVENT_GAP
 TELEMETRY_GAP = kinds.TELEMETRY_GAP
@@ -146,6 +147,11 @@ def clock(boot: str, monotonic: float, wall: float) -> bytes:
     return to_json({"boot": boot, "monotonic": monotonic, "wall": wall})
 
 
+def clock_jump(boot: str, monotonic: float, before: float, after: float, *, trusted: bool) -> bytes:
+    """Body of `CLOCK_JUMP`."""
+    return to_json({"boot": boot, "monotonic": monotonic, "before": before, "after": after, "trusted": trusted})
+
+
 def command(command: Command, refused: Text | None) -> bytes:
     """Body of `COMMAND`."""
     return to_json(
@@ -164,6 +170,19 @@ def command(command: Command, refused: Text | None) -> bytes:
 def tool(tool: str, who: str, why: str) -> bytes:
     """Body of `TOOL`."""
     return to_json({"tool": tool, "who": who, "why": why})
+
+
+def flood(edge: FloodEdge) -> bytes:
+    """Body of `FLOOD`."""
+    return to_json(
+        {
+            "begins": edge.begins,
+            "since": edge.since,
+            "alarms": edge.alarms,
+            "grouped": edge.grouped,
+            "first": edge.first,
+        }
+    )
 
 
 def gap(first: int, last: int, dropped: int, reason: str) -> bytes:

@@ -224,3 +224,35 @@ async def test_an_engine_that_fails_at_each_step_does_not_feed_the_watchdog(hous
     monkeypatch.undo()
     house.scan(9.5)
     assert house.pipeline.moved == moved + 30.0
+
+
+async def test_a_flood_is_a_record_before_the_alarms_that_it_groups(house, monkeypatch):
+    """Its begin and its end, with counts; the alarm that made it one is sent as ever."""
+    monkeypatch.setattr("rules.flood.BEGINS", 0)
+    monkeypatch.setattr("rules.flood.ENDS", 1)
+    house.scan(9.5)
+    await house.turn()
+    house.clock.advance(700.0)
+    kinds = [record.kind for record in await house.records(house.alarms)]
+    assert kinds == [payloads.FLOOD, payloads.TRANSITION, payloads.TRANSITION, payloads.FLOOD]
+    begin, *_, end = await house.transitions()
+    assert (begin["begins"], begin["alarms"], begin["first"]) == (True, 1, "now")
+    assert (end["begins"], end["alarms"], end["grouped"]) == (False, 2, 0)
+    assert house.pipeline.progress["now"].stage == "committed"
+
+
+async def test_shelving_is_a_record_with_the_person_and_its_end_is_one(house):
+    """What is hidden is judged and recorded as ever."""
+    shelve = Command(Action.TAKE_OUT, "now", "王 (uid 1)", house.clock.monotonic(), "检修", 60.0)
+    assert house.pipeline.command(shelve) is None
+    house.scan(9.5)
+    house.clock.advance(61.0)
+    said = [json.loads(record.body) for record in await house.records(house.alarms) if b'"now"' in record.body]
+    assert (said[0]["action"], said[0]["for_s"], said[0]["refused"]) == ("take_out", 60.0, None)
+    states = [(one["before"], one["after"], one["active"], one["present"]) for one in said[1:]]
+    assert states == [
+        ("normal", "out_of_service", False, False), ("out_of_service", "out_of_service", False, True),
+        ("out_of_service", "unacknowledged", True, True),
+    ]  # fmt: skip
+    assert said[2]["evidence"]["samples"][0]["value"] == 9.5
+    assert said[3]["message"]["en"].startswith("now: active, unacknowledged; since ")

@@ -12,6 +12,7 @@ from gateway.model import (
     Deadline,
     Evidence,
     Kind,
+    Mark,
     Place,
     Point,
     Quality,
@@ -40,7 +41,9 @@ SINCE = Text("2026-11-22 08:20:31", "2026-11-22 08:20:31")
 
 
 def encoded(after=State.UNACKNOWLEDGED, cause=SAMPLE, spec=SPEC, evidence=EVIDENCE):
-    transition = Transition("fire-1203", State.NORMAL, after, 1234.5, cause, 1234.5, after in ACTIVE, evidence)
+    transition = Transition(
+        "fire-1203", State.NORMAL, after, 1234.5, cause, 1234.5, after in ACTIVE, evidence, (Mark.FIRST_OUT,)
+    )
     value = texts.value_text(POINT, SAMPLE)
     words = alarm.Words(texts.headline(spec), texts.message(spec, after, SINCE, value))
     return alarm.encode(transition, spec, words, simulated=True)
