@@ -11,6 +11,7 @@ NAMES = {
     "startup": "cold start and imports",
     "journal_bench": "the journal alone",
     "rules_bench": "the rules alone",
+    "gb26875": "GB/T 26875.3 frames decoded a second",
     "bus_bench": "one bus alone: CPU a poll, use of a serial line",
 }
 

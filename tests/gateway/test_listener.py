@@ -220,6 +220,24 @@ async def test_forged_callers_cannot_keep_a_device_out(play, monkeypatch):
     assert played.listener.status()["connections"] <= 6
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_driver_is_told_the_time_only_while_it_can_be_trusted(play, trusted):
+    """Else it would set the clocks of others by a wrong one."""
+    clock, told = SystemClock(), []
+    clock.trusted = lambda: trusted
+
+    def note(devices):
+        while True:
+            event = yield Wait()
+            told.append(event.wall)
+
+    played = play(device("a"), clock=clock)
+    played.listener._listen = note
+    await played.call(b"x")
+    await until(lambda: told)
+    assert (told[0] is not None and abs(told[0] - clock.wall()) < 60) is trusted
+
+
 async def test_only_allowed_addresses_may_call(play):
     """Others are closed at once, and counted."""
     played = play(device("a"), allow=("192.0.2.0/24", "2001:db8::/32"))
