@@ -20,6 +20,7 @@ from gateway.model import Scan
 from rules import spec
 from rules.calendar import DAY_S, HOLIDAY, Calendar
 from rules.edges import Held, Times
+from rules.expression import Formula
 from rules.keep import Captured, Latch
 from rules.leaf import NEVER, Kept, Leaf, Memory, Node, Reading, Silence, Timed, among
 from rules.measure import Band, Judge, Trend, bit, equals
@@ -194,6 +195,12 @@ def _frozen(when: spec.Frozen, into: Condition) -> Node:
     return _motion(when.point, when.for_s, into, still=True)
 
 
+def _cel(when: spec.Cel, into: Condition) -> Node:
+    formula = Formula(when, into.points.columns)
+    into.leaves += [(key, formula) for key in formula.keys]
+    return formula
+
+
 def _schedule(when: spec.Schedule, into: Condition) -> Node:
     _check(bool(when.days) and all(0 <= day <= HOLIDAY for day in when.days), "a schedule of no days")
     _check(0 <= when.from_s < DAY_S and 0 < when.to_s <= DAY_S, "a schedule of no time of day")
@@ -292,6 +299,7 @@ _BUILDERS: dict[type, Callable[[Any, Condition], Node]] = {
     spec.Times: _times,
     spec.Sequence: _sequence,
     spec.Absence: _absence,
+    spec.Cel: _cel,
     spec.Schedule: _schedule,
     spec.Latch: _latch,
     spec.Captured: _captured,

@@ -201,6 +201,8 @@ class Cel:
 
     expr: str
     points: tuple[tuple[str, str], ...]
+    bools: tuple[str, ...] = ()
+    """The names of those that are true or false; all others are numbers or texts."""
 
 
 Condition = (

@@ -34,6 +34,7 @@ _SITE: tuple[type[Shape], ...] = (
     when.SequenceShape,
     when.AbsenceShape,
     when.ScheduleShape,
+    when.CelShape,
     when.LatchShape,
     when.CapturedShape,
     site.CalendarShape,

@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Place, Point, PointClass, Severity, Text
+from gateway.model import AlarmClass, BusKind, BusSpec, Device, Group, Kind, Place, Point, PointClass, Severity, Text
 from gateway.site.compound import COMPOUND, Builder
 from gateway.site.limits import KINDS, LEAVES
 from gateway.site.schema import AlarmShape, PlaceShape
-from gateway.site.shapes_when import WhenShape
+from gateway.site.shapes_when import CelShape, WhenShape
 from gateway.site.words import nearest
 from gateway.site.yaml_lines import Document, Keys
-from rules import spec
+from rules import expression, spec
 
 TURNAROUND_S = 0.02
 """What a device on a line is taken to need before it answers."""
@@ -97,6 +97,8 @@ def condition(when: WhenShape, field: Field, document: Document, keys: Keys) -> 
     part = when.only()
     name = type(when).model_fields[next(iter(when.model_fields_set))].alias or next(iter(when.model_fields_set))
     at = (*keys, name)
+    if isinstance(part, CelShape):
+        return _expression(part, field, document, at)
     if name not in COMPOUND:
         return _leaf(name, part, field, document, at)
 
@@ -225,6 +227,24 @@ def _leaf(name: str, part: Any, field: Field, document: Document, keys: Keys) ->
         if hasattr(part, key):
             _window(getattr(part, key), part.point, field, document, (*keys, key))
     return made if len(document.mistakes) == before else None
+
+
+def _expression(part: CelShape, field: Field, document: Document, keys: Keys) -> spec.Condition | None:
+    kinds: dict[str, type[bool] | type[float] | type[str]] = {}
+    for name, point_id in part.points.items():
+        device, point = find(point_id, field, document, (*keys, "points", name))
+        if point is not None:
+            kinds[name] = {Kind.BOOL: bool, Kind.TEXT: str}.get(point.kind, float)
+        elif device is not None:
+            document.complain((*keys, "points", name), Text("须为一个测点", "must be one point"))
+    if len(kinds) < len(part.points):
+        return None
+    wrong = expression.mistake(part.expr, kinds)
+    if wrong is not None:
+        document.complain((*keys, "expr"), wrong)
+        return None
+    bools = tuple(name for name, kind in kinds.items() if kind is bool)
+    return spec.Cel(part.expr, tuple(part.points.items()), bools)
 
 
 def find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Device | None, Point | None]:

@@ -19,6 +19,7 @@ FILE = r"^[^\x00-\x1f]{1,1000}$"
 WORDS = r"\S"
 POINT = r"^[^/]+/[^/]+$"
 CLOCK = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,31}$"
 DATE = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 
 PATTERNS: dict[str, Text] = {
@@ -31,6 +32,10 @@ PATTERNS: dict[str, Text] = {
     WORDS: Text("不能为空", "must not be empty"),
     POINT: Text("须写成“设备/测点”", "must be written device/point"),
     CLOCK: Text("须为 00:00 至 24:00 的时:分", "must be hours:minutes, 00:00 to 24:00"),
+    NAME: Text(
+        "须为 1 至 32 个英文字母、数字或 _，以字母或 _ 开头",
+        "must be 1 to 32 letters, digits or _ and begin with a letter or _",
+    ),
     DATE: Text("须为 年-月-日，如 2026-10-01", "must be year-month-day, such as 2026-10-01"),
 }
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.model import Text
-from gateway.site.shape import CLOCK, Amount, Number, PointId, Shape, Span, field, scalar
+from gateway.site.shape import CLOCK, NAME, Amount, Number, PointId, Shape, Span, field, scalar
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 
@@ -188,6 +188,20 @@ class CapturedShape(Shape):
     at: WhenShape = field("时刻：变为成立时", "the moment: when it becomes true")
 
 
+class CelShape(Shape):
+    title = Text(
+        "表达式（CEL 的一部分）：用于其他条件写不出的运算；任一测点没有有效值时未知",
+        "an expression (a part of CEL), for what the other conditions do not reach; unknown unless every point has a value",
+    )
+    expr: Annotated[str, Field(min_length=1, max_length=500)] = field(
+        "如 a - b > 5 && !c；可用 && || ! == != < <= > >= + - * ?: ( ) abs min max，枚举为其编号",
+        "such as a - b > 5 && !c; with && || ! == != < <= > >= + - * ?: ( ) abs min max; an enumeration is its number",
+    )
+    points: dict[Annotated[str, Field(pattern=NAME)], PointId] = field(
+        "表达式中的名称及其测点", "names in the expression and their points", min_length=1, max_length=16
+    )
+
+
 class WhenShape(Shape):
     """Exactly one of its keys: a condition, perhaps of other conditions."""
 
@@ -210,6 +224,7 @@ class WhenShape(Shape):
     times: TimesShape | None = field("多次", "n times in a time", None)
     sequence: SequenceShape | None = field("按顺序", "in this order", None)
     absence: AbsenceShape | None = field("没有随之发生", "one without the other", None)
+    cel: CelShape | None = field("表达式", "an expression", None)
     schedule: ScheduleShape | None = field("日历", "on the calendar", None)
     latch: LatchShape | None = field("自保持，另有复位", "until something else", None)
     captured: CapturedShape | None = field("当时的真假", "what was true at a moment", None)
