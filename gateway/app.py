@@ -27,6 +27,7 @@ from gateway.callers import Callers
 from gateway.certificates import Ending
 from gateway.clock import Clock, SystemClock
 from gateway.control import Control
+from gateway.dating import Dating, floor
 from gateway.errors import ConfigError
 from gateway.field.bus import Bus
 from gateway.field.datagrams import Datagrams
@@ -163,6 +164,7 @@ class Parts:
         self.pollers = {spec.id: self._poller(spec) for spec in used if spec.kind is not BusKind.LISTEN}
         self.listeners = {spec.id: self._listener(spec) for spec in used if spec.kind is BusKind.LISTEN}
         self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
+        self.dating = Dating(clock, self.pipeline.record, self.pipeline.keep)
         for lane in (alarms, telemetry):
             lane.keep_uplinks(self.uplinks)  # one that left the site would hold every record for ever
 
@@ -292,14 +294,6 @@ class Parts:
         ):
             await self.clock.sleep_until(self.clock.monotonic() + 0.05)
 
-    async def date_this_boot(self) -> None:
-        """Once the clock is trusted, one record maps this boot's monotonic time to wall time (law 2)."""
-        while not self.clock.trusted():
-            await self.clock.sleep_until(self.clock.monotonic() + 1.0)
-        now = self.clock.monotonic()
-        self.pipeline.record(payloads.CLOCK, payloads.clock(self.clock.boot, now, self.clock.wall()))
-        await asyncio.Event().wait()
-
 
 async def watch(
     site: config.Site, seams: Seams, *, last_known_good: bool = False, proved: Callable[[], None] = lambda: None
@@ -311,6 +305,7 @@ async def watch(
     alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
     _tell(site, opened)
+    seams.clock.hold(floor(alarms.state()))
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
     children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
@@ -328,6 +323,7 @@ async def watch(
             for name, task in tasks.items():
                 if not name.startswith("uplink "):
                     task.cancel()
+            parts.dating.keep()
             parts.pipeline.close()
             await parts.handed_over(HAND_OVER_S)
             for task in tasks.values():
@@ -395,7 +391,7 @@ def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, 
     others: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         **{f"uplink {name}": uplink.run for name, uplink in parts.uplinks.items()},
         "control": control.run,
-        "clock": parts.date_this_boot,
+        "clock": parts.dating.run,
     }
     if parts.site.metrics:
         others["metrics"] = Metrics(parts.site.metrics, views.status, parts.guard).run

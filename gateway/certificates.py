@@ -77,6 +77,14 @@ def _end(path: Path) -> float | None:
         return None
 
 
+def validity_of(der: bytes) -> Validity:
+    """Of a certificate as it came over a connection. Raises ValueError."""
+    try:
+        return _of_der(der)
+    except IndexError as error:
+        raise ValueError("holds a damaged certificate") from error
+
+
 def _of_der(der: bytes) -> Validity:
     certificate = _content(der, 0, _SEQUENCE)[0]
     body = _content(certificate, 0, _SEQUENCE)[0]

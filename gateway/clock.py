@@ -2,12 +2,17 @@
 
 Rules and time-outs run on monotonic time (which is the event loop's own time); wall time is a label with a trust mark.
 `trusted` asks the kernel whether the wall clock is synchronised, as adjtimex(2) tells it (STA_UNSYNC clear).
+
+A box without a battery boots at 1970, where no certificate is valid. So there is a floor: a moment that has surely passed,
+kept in the journal while the clock is trusted. A clock that is not trusted never says less than the floor and the time
+since; one that is trusted is believed, also when it says that the floor was wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -18,6 +23,12 @@ from gateway.model import Text
 
 LATEST = 250e9
 """Wall time beyond this (the year 9892) has no date."""
+
+
+RELEASED_S = 1_795_305_600.0
+"""2026-11-22: no moment before this program was written is now."""
+BEHIND_S = 60.0
+"""A floor that is this little ahead of the clock makes no difference to a certificate."""
 
 
 class Timer(Protocol):
@@ -32,6 +43,13 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
     def wall(self) -> float: ...
     def trusted(self) -> bool: ...
+
+    def hold(self, floor: float) -> None:
+        """From now on `wall` says at least this, and the time since, unless it is trusted."""
+
+    def behind(self) -> bool:
+        """Is the machine's own clock, by which TLS checks certificates, before the floor?"""
+
     def call_at(self, at: float, callback: Callable[[], None]) -> Timer: ...
     async def sleep_until(self, at: float) -> None: ...
 
@@ -70,9 +88,21 @@ class SystemClock:
 
     def __init__(self) -> None:
         self.boot = boot_id()
+        self._lead = -math.inf
+        """The floor, as wall minus monotonic time."""
+        self.hold(RELEASED_S)
 
     monotonic = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
+
+    def wall(self) -> float:
+        now, least = time.time(), self._lead + time.monotonic()
+        return now if now >= least or self.trusted() else least
+
+    def hold(self, floor: float) -> None:
+        self._lead = max(floor, RELEASED_S) - time.monotonic()
+
+    def behind(self) -> bool:
+        return time.time() < self._lead + time.monotonic() - BEHIND_S and not self.trusted()
 
     def trusted(self) -> bool:
         return kernel_says_synchronised()

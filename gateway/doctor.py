@@ -73,7 +73,7 @@ def examine(site: Site, clock: Clock, ask: Ask) -> Looks:
         yield from _bus(bus, status)
     for uplink in site.uplinks:
         yield from _certificates(uplink, clock)
-        yield from _broker(uplink)
+        yield from _broker(uplink, clock)
         yield from _district(uplink, status)
 
 
@@ -287,12 +287,12 @@ def _life(what: str, life: certificates.Validity, clock: Clock) -> Finding:
     return _finding(what, Verdict.PASS, zh, en)
 
 
-def _broker(spec: UplinkSpec) -> Looks:
+def _broker(spec: UplinkSpec, clock: Clock) -> Looks:
     """A TLS handshake with our certificate; MQTT is left to the gateway, whose session it would end."""
     what = f"uplink {spec.id} broker"
     where = f"{spec.host}:{spec.port}"
     try:
-        context = tls.context(spec)
+        context = tls.context(spec, clock)
         with (
             socket.create_connection((spec.host, spec.port), NETWORK_S) as plain,
             context.wrap_socket(plain) as wrapped,

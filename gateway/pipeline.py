@@ -277,6 +277,11 @@ class Pipeline:
         return alarm.encode(transition, self._specs[transition.alarm], self._words(transition), simulated=simulated)
 
     def _words(self, transition: Transition) -> alarm.Words:
+        """A bug in a text must not keep an alarm from being recorded."""
+        text = self._specs[transition.alarm].text
+        return self._guard.call("texts of alarms", lambda: self._told_of(transition)) or alarm.Words(text, text)
+
+    def _told_of(self, transition: Transition) -> alarm.Words:
         spec = self._specs[transition.alarm]
         samples = transition.evidence.samples if transition.evidence else ()
         told = self.message(spec, transition.after, transition.since, samples[0] if samples else None)
@@ -290,6 +295,10 @@ class Pipeline:
     def record(self, kind: str, body: bytes) -> None:
         """An event of the gateway itself: started, clock set."""
         self._commit([Draft(kind, self._clock.monotonic(), body)], ())
+
+    def keep(self, state: Mapping[str, bytes | None]) -> None:
+        """Save something that is no alarm's state, with the next commit."""
+        self._remember(state, self._commit_s)
 
     def _commit(self, drafts: list[Draft], transitions: tuple[Transition, ...]) -> None:
         records = self._alarms.commit(drafts, self._take_state(), self._announce(transitions))

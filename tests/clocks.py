@@ -32,6 +32,12 @@ class HandClock:
     def trusted(self):
         return self.is_trusted
 
+    def hold(self, floor):
+        """This one has no floor."""
+
+    def behind(self):
+        return False
+
     def call_at(self, at, callback):
         timer = _Timer()
         heapq.heappush(self._timers, (at, next(self._order), timer, callback))

@@ -30,6 +30,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.clock import Clock
 from gateway.errors import LinkError
 from gateway.link import tls
 from gateway.model import UplinkSpec
@@ -84,6 +85,8 @@ class Dial:
     """Topic filter; empty for none."""
     wake: Callable[[], None]
     """Called on the loop when there are events to take."""
+    clock: Clock
+    """By which certificates are judged where the machine's own is behind (`gateway.link.tls`)."""
 
 
 class Session(Protocol):
@@ -195,7 +198,7 @@ class _PahoSession:
 
     def _dial_out(self) -> None:
         spec = self._dial.spec
-        self._context = context = tls.context(spec)
+        self._context = context = tls.context(spec, self._dial.clock)
         self._client.tls_set_context(context)
         wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
         wanted.MaximumPacketSize = tls.INBOUND_BYTES

@@ -3,6 +3,9 @@
 Guarantees
 * TLS 1.3; the broker's certificate and alternative names are verified, the common name never counts; our own
   certificate is always offered; a private key that others can read is refused before it is loaded.
+* At 1970, with a clock that nobody has set yet (`Clock.behind`), dates are judged by the floor of the clock instead of by
+  OpenSSL: those of the authority's file and of the broker's own certificate; those of certificates between the two are
+  then not looked at. Everything else is verified as always.
 * A packet larger than `INBOUND_BYTES`, or of QoS 2, raises before its body is read: paho asks for the whole body at
   once, and Python takes the memory before the first byte of it is there.
 
@@ -18,15 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway import keys
+from gateway import certificates, keys
+from gateway.clock import Clock
 from gateway.errors import LinkError
 from gateway.model import UplinkSpec
 
 INBOUND_BYTES = 64 * 1024
+NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL (X509_VERIFY_PARAM_set_flags(3)); Python has no name for it."""
 T = TypeVar("T")
 
 
-def context(spec: UplinkSpec) -> Context:
+def context(spec: UplinkSpec, clock: Clock) -> Context:
     """Verified on both sides or not at all; raises `LinkError` (refused) when a file does not allow it."""
     try:
         if keys.is_open(Path(spec.key)):
@@ -35,14 +41,27 @@ def context(spec: UplinkSpec) -> Context:
         made.server_name = spec.server_name or spec.host
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.hostname_checks_common_name = False
+        if clock.behind():
+            made.verify_flags |= NO_CHECK_TIME
+            made.judged_at = clock.wall()
+            _check_life(certificates.validity(Path(spec.ca)), made.judged_at, "the authority's certificate")
         made.load_verify_locations(cafile=spec.ca)
         # An empty password: an encrypted key is an error, not a prompt on the console.
         made.load_cert_chain(spec.certificate, spec.key, password="")
     except ssl.SSLError as error:
         raise LinkError(f"certificate, key or authority cannot be used: {words(error)}", refused=True) from error
+    except ValueError as error:
+        raise LinkError(f"{spec.ca} {error}", refused=True) from error
     except OSError as error:
         raise LinkError(f"{error.filename}: {error.strerror}", refused=True) from error
     return made
+
+
+def _check_life(life: certificates.Validity, now: float, whose: str) -> None:
+    if not life.begins <= now <= life.ends:
+        error = ssl.SSLCertVerificationError(f"{whose} is not valid now")
+        error.verify_message = f"{whose} is not valid at the earliest time that it can be"
+        raise error
 
 
 class Watch:
@@ -83,6 +102,14 @@ class Socket(ssl.SSLSocket):
     watch: Watch
     failure: Exception | None = None
 
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        context = self.context
+        assert isinstance(context, Context), "by sslsocket_class"
+        if context.judged_at is not None:
+            shown = self.getpeercert(binary_form=True) or b""
+            _check_life(certificates.validity_of(shown), context.judged_at, "the broker's certificate")
+
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         data = self._remembering(lambda: super(Socket, self).recv(buflen, flags))
         self._remembering(lambda: self.watch.feed(data))
@@ -106,6 +133,8 @@ class Context(ssl.SSLContext):
     """Paho checks the certificate against the host it dials; the site may expect another name."""
 
     server_name: str
+    judged_at: float | None = None
+    """Wall time by which we judge dates ourselves; None: OpenSSL does."""
     opened: Socket | None = None
     sslsocket_class = Socket
 

@@ -87,7 +87,7 @@ class Uplink:
         receipts = payloads.topic(self._gateway, "receipt") if self._spec.receipts else ""
         name = f"{self._gateway}-{self._spec.id}"
         began = self._clock.wall()
-        dial = mqtt.Dial(self._spec, name, self._status_message(False, began), receipts, self._awake.set)
+        dial = mqtt.Dial(self._spec, name, self._status_message(False, began), receipts, self._awake.set, self._clock)
         session = await self._connect(dial)
         try:
             self._up(session)

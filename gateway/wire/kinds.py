@@ -215,12 +215,20 @@ KINDS = (
         JSON,
         "a person did something",
         (
-            Field("action", "`acknowledge`, `reset`, `shelve`, `unshelve`, `take_out` (of service), `return`"),
-            Field("alarm", "the alarm's id"),
+            Field(
+                "action",
+                "`acknowledge`, `reset`, `shelve`, `unshelve`, `take_out` (of service), `return`; of a partition `arm`, "
+                "`disarm`; `level` (guard level)",
+            ),
+            Field("alarm", "the alarm's id; the partition's for `arm` and `disarm`; empty for `level`"),
             Field("who", "the person"),
             Field("why", "in their words; may be empty"),
             Field("for_s", "how long, where it hides the alarm for a time; else null"),
-            Field("value", "what an action needs besides; mostly empty"),
+            Field(
+                "value",
+                "what an action needs besides: for `arm` the mode (`away`, `stay`) and the points of zones to go without, with "
+                "spaces between; for `level` its number or name; else empty",
+            ),
             Field("refused", "null, or why it had no effect (`zh` and `en`)"),
         ),
     ),

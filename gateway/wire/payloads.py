@@ -25,6 +25,7 @@ from gateway.wire.reasons import REASONS
 TRANSITION = kinds.TRANSITION
 RUN = kinds.RUN
 CLOCK = kinds.CLOCK
+CLOCK_JUMP = kinds.CLOCK_JUMP
 COMMAND = kinds.COMMAND
 FLOOD = kinds.FLOOD
 TOOL = kinds.TOOL

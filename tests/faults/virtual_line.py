@@ -49,6 +49,12 @@ class Clock:
     def trusted(self):
         return True
 
+    def behind(self):
+        return False
+
+    def hold(self, floor):
+        """This one has no floor."""
+
     def call_at(self, at, callback):
         timer = Timer(callback)
         heapq.heappush(self._timers, (at, next(self._order), timer))

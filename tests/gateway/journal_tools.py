@@ -35,6 +35,12 @@ class StillClock:
     def trusted(self):
         return True
 
+    def behind(self):
+        return False
+
+    def hold(self, floor):
+        """This one has no floor."""
+
     def call_at(self, at, callback):
         number = next(self._numbers)
         self._timers[number] = (at, callback)

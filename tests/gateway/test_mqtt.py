@@ -11,6 +11,7 @@ from gateway.link import mqtt, tls
 from gateway.model import UplinkSpec
 from gateway.wire.payloads import Message
 from tests import certificates
+from tests.clocks import HandClock
 from tests.fake_broker import (
     FakeBroker,
     close_before,
@@ -78,7 +79,7 @@ async def client(pki, broker):
 
 async def connected(pki, broker, **changes):
     made = Client()
-    dial = mqtt.Dial(spec_of(pki, broker.port, **changes), "demo-01", WILL, TOPIC, made.wake)
+    dial = mqtt.Dial(spec_of(pki, broker.port, **changes), "demo-01", WILL, TOPIC, made.wake, HandClock())
     made.session = await mqtt.connect(dial)
     return made
 

@@ -14,6 +14,7 @@ from gateway.link import mqtt
 from gateway.model import UplinkSpec
 from gateway.store.worker import ThreadWorker
 from tests import brokers, certificates
+from tests.clocks import HandClock
 from tests.fake_broker import (
     FakeBroker,
     close_before,
@@ -264,7 +265,7 @@ async def test_the_broker_refuses_a_gateway_it_cannot_verify(tmp_path, mosquitto
         authority = test_pki.read(mosquitto.pki)
         pair = test_pki.issue(authority, "demo-01", test_pki.Role.CLIENT, 1_500_000_000.0)
         test_pki.write(other.path, "gateway", pair)
-    dial = mqtt.Dial(mosquitto_spec(mosquitto, **files), "demo-01", _will(), RECEIPT, lambda: None)
+    dial = mqtt.Dial(mosquitto_spec(mosquitto, **files), "demo-01", _will(), RECEIPT, lambda: None, HandClock())
     if trouble == "no certificate":
         import ssl
 
@@ -285,7 +286,7 @@ async def test_the_gateway_refuses_a_broker_it_cannot_verify(tmp_path, mosquitto
     """A real broker, but not ours."""
     other = certificates.Directory(tmp_path / "other")
     changes = {"ca": other.file("ca.pem")} if trouble == "other authority" else {"server_name": "elsewhere.invalid"}
-    dial = mqtt.Dial(mosquitto_spec(mosquitto, **changes), "demo-01", _will(), RECEIPT, lambda: None)
+    dial = mqtt.Dial(mosquitto_spec(mosquitto, **changes), "demo-01", _will(), RECEIPT, lambda: None, HandClock())
     with pytest.raises(LinkError) as caught:
         await mqtt.connect(dial)
     assert caught.value.refused

@@ -37,6 +37,12 @@ class LoopClock:
     def trusted(self):
         return True
 
+    def behind(self):
+        return False
+
+    def hold(self, floor):
+        """This one has no floor."""
+
     def call_at(self, at, callback):
         return self.loop.call_at(at, callback)
 

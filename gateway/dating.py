@@ -1,0 +1,72 @@
+"""The wall clock, watched: when it became trusted, when it jumped, and the floor that the next boot may rely on (law 2).
+
+Guarantees
+* Once the clock is trusted, and again whenever it was set by more than `MAPPED_S` since, one record maps this boot's
+  monotonic time to wall time: readers date with it what this boot recorded before. Committed records never change.
+* A jump of more than `JUMP_S`, trusted or not, is an event.
+* The floor (`gateway.clock`) is kept hourly and at the end, from a trusted clock only.
+
+It sets no clock, and no rule listens to it: rules run on monotonic time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from gateway.clock import Clock
+from gateway.wire import payloads
+
+LOOK_S = 1.0
+MAPPED_S = 0.5
+JUMP_S = 300.0
+KEEP_S = 3600.0
+FLOOR = "floor"
+"""Key in the alarm lane's state."""
+
+
+def floor(state: Mapping[str, bytes]) -> float:
+    """The saved floor; minus infinity where there is none or it cannot be read."""
+    try:
+        number = float(state[FLOOR])
+    except (KeyError, ValueError):
+        return -math.inf
+    return number if math.isfinite(number) else -math.inf
+
+
+class Dating:
+    """`record(kind, body)` commits an event; `keep(state)` saves with the next commit."""
+
+    def __init__(
+        self, clock: Clock, record: Callable[[str, bytes], None], keep: Callable[[Mapping[str, bytes | None]], None]
+    ) -> None:
+        self._clock, self._record, self._keep = clock, record, keep
+        self._mapped: float | None = None
+        """Wall minus monotonic time, as the last mapping said."""
+        self._seen: float | None = None
+        self._kept_at = -math.inf
+
+    async def run(self) -> None:
+        while True:
+            self.look()
+            await self._clock.sleep_until(self._clock.monotonic() + LOOK_S)
+
+    def look(self) -> None:
+        """Once a second."""
+        now, wall, trusted = self._clock.monotonic(), self._clock.wall(), self._clock.trusted()
+        lead = wall - now
+        if self._seen is not None and abs(lead - self._seen) > JUMP_S:
+            body = payloads.clock_jump(self._clock.boot, now, now + self._seen, wall, trusted=trusted)
+            self._record(payloads.CLOCK_JUMP, body)
+        self._seen = lead
+        if trusted and (self._mapped is None or abs(lead - self._mapped) > MAPPED_S):
+            self._mapped = lead
+            self._record(payloads.CLOCK, payloads.clock(self._clock.boot, now, wall))
+        if now - self._kept_at >= KEEP_S:
+            self.keep()
+
+    def keep(self) -> None:
+        """Hourly and at the end."""
+        if self._clock.trusted():
+            self._kept_at = self._clock.monotonic()
+            self._keep({FLOOR: f"{self._clock.wall():.0f}".encode()})

@@ -1,0 +1,210 @@
+"""Time: the floor, the mapping of a boot to wall time, jumps; and certificates at 1970."""
+
+import json
+import math
+import ssl
+import time
+
+import pytest
+
+from gateway.clock import RELEASED_S, SystemClock
+from gateway.dating import FLOOR, Dating, floor
+from gateway.wire import payloads
+from tests.clocks import HandClock
+
+
+class Book:
+    """What was recorded and kept."""
+
+    def __init__(self, clock):
+        self.records, self.kept = [], {}
+        self.dating = Dating(clock, lambda kind, body: self.records.append((kind, json.loads(body))), self.kept.update)
+
+    def kinds(self):
+        return [kind for kind, _ in self.records]
+
+
+def test_a_clock_that_becomes_trusted_dates_the_boot_once():
+    clock = HandClock(at=100.0, wall=0.0, trusted=False)
+    book = Book(clock)
+    book.dating.look()
+    assert book.records == []
+    clock.advance(30)
+    clock.offset, clock.is_trusted = 1_795_400_000.0, True
+    for _ in range(5):
+        book.dating.look()
+        clock.advance(1)
+    mappings = [body for kind, body in book.records if kind == payloads.CLOCK]
+    assert mappings == [{"boot": clock.boot, "monotonic": 130.0, "wall": 1_795_400_130.0}]
+
+
+@pytest.mark.parametrize("jump", [3 * 86400.0, -365 * 86400.0, 310.0])
+def test_a_jump_is_an_event_and_dates_anew(jump):
+    clock = HandClock()
+    book = Book(clock)
+    book.dating.look()
+    clock.offset += jump
+    clock.advance(1)
+    book.dating.look()
+    assert book.kinds() == [payloads.CLOCK, payloads.CLOCK_JUMP, payloads.CLOCK]
+    told = book.records[1][1]
+    assert told["after"] - told["before"] == pytest.approx(jump)
+
+
+def test_a_small_step_of_a_trusted_clock_dates_anew_and_is_no_jump():
+    clock = HandClock()
+    book = Book(clock)
+    book.dating.look()
+    clock.offset += 2.0
+    book.dating.look()
+    assert book.kinds() == [payloads.CLOCK, payloads.CLOCK]
+
+
+def test_the_floor_is_kept_hourly_and_only_from_a_trusted_clock():
+    clock = HandClock(wall=1_795_400_000.0, trusted=False)
+    book = Book(clock)
+    book.dating.look()
+    assert book.kept == {}
+    clock.is_trusted = True
+    book.dating.look()
+    first = floor(book.kept)
+    assert first == clock.wall()
+    clock.advance(1800)
+    book.dating.look()
+    assert floor(book.kept) == first
+    clock.advance(1801)
+    book.dating.look()
+    assert floor(book.kept) == first + 3601
+
+
+@pytest.mark.parametrize("saved", [{}, {FLOOR: b""}, {FLOOR: b"nan"}, {FLOOR: b"inf"}, {FLOOR: b"\xff"}])
+def test_a_floor_that_cannot_be_read_is_none(saved):
+    assert floor(saved) == -math.inf
+
+
+def machine(monkeypatch, wall, trusted=False):
+    """A SystemClock on a machine whose own clock says `wall`."""
+    monkeypatch.setattr(time, "time", lambda: wall)
+    clock = SystemClock()
+    monkeypatch.setattr(clock, "trusted", lambda: trusted)
+    return clock
+
+
+def test_at_1970_the_clock_says_the_floor_and_the_time_since(monkeypatch):
+    clock = machine(monkeypatch, 60.0)
+    assert clock.wall() == pytest.approx(RELEASED_S, abs=5)
+    clock.hold(1_800_000_000.0)
+    assert clock.wall() == pytest.approx(1_800_000_000.0, abs=5)
+    assert clock.behind()
+    assert not clock.trusted()
+
+
+def test_a_clock_that_runs_is_believed(monkeypatch):
+    clock = machine(monkeypatch, 1_900_000_000.0)
+    clock.hold(1_800_000_000.0)
+    assert clock.wall() == 1_900_000_000.0
+    assert not clock.behind()
+
+
+def test_a_trusted_clock_is_believed_also_when_the_floor_was_wrong(monkeypatch):
+    """Somebody's NTP server said 2036 once: that must not stay for ever."""
+    clock = machine(monkeypatch, 1_800_000_000.0, trusted=True)
+    clock.hold(2_090_000_000.0)
+    assert clock.wall() == 1_800_000_000.0
+    assert not clock.behind()
+
+
+class At1970(HandClock):
+    """Nobody has set the machine's clock; the floor is what a test says."""
+
+    def behind(self):
+        return True
+
+
+async def test_tls_at_1970_judges_dates_by_the_floor(tmp_path):
+    """R20: the broker is reached without NTP; what was over by the floor, or not yet begun, is still refused.
+
+    OpenSSL goes by the machine's clock, which no test may set: a certificate that is over by that clock, and valid by the
+    floor, stands for one that is not valid yet at 1970."""
+    import asyncio
+
+    from gateway.errors import LinkError
+    from gateway.link import tls
+    from gateway.model import UplinkSpec
+    from tests import certificates
+
+    pki = certificates.Directory(tmp_path / "pki")
+    pki.server("broker")
+    pki.server("old", expired=True)
+    pki.client("gateway")
+    spec = UplinkSpec(
+        "d",
+        "localhost",
+        1,
+        pki.file("ca.pem"),
+        pki.file("gateway.pem"),
+        pki.file("gateway.key"),
+        server_name="localhost",
+    )
+
+    async def handshake(name, clock):
+        context = pki.server_context(name)
+        server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+
+        def dial():
+            import socket
+
+            made = tls.context(spec, clock)
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                wrapped = made.wrap_socket(plain, do_handshake_on_connect=False)
+                with wrapped:
+                    wrapped.settimeout(5)
+                    wrapped.do_handshake()
+                    return wrapped.version()
+
+        try:
+            return await asyncio.to_thread(dial)
+        finally:
+            server.close()
+
+    now = time.time()
+    year = 366 * 86400
+    assert await handshake("broker", HandClock(wall=now)) == "TLSv1.3"
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        await handshake("old", HandClock(wall=now))
+    # By the floor's judgement: the one that was valid then is taken, the other is not.
+    assert await handshake("broker", At1970(wall=now)) == "TLSv1.3"
+    with pytest.raises(ssl.SSLCertVerificationError, match="not valid"):
+        await handshake("old", At1970(wall=now))
+    with pytest.raises((ssl.SSLCertVerificationError, LinkError), match="not valid"):
+        await handshake("broker", At1970(wall=now + 20 * year))
+
+
+async def test_at_1970_everything_else_is_verified_as_always(tmp_path):
+    """Another authority's broker, and one with another name, are refused."""
+    import asyncio
+    import socket
+
+    from gateway.link import tls
+    from gateway.model import UplinkSpec
+    from tests import certificates
+
+    ours, theirs = certificates.Directory(tmp_path / "ours"), certificates.Directory(tmp_path / "theirs")
+    ours.server("other", hosts=("elsewhere.example",))
+    ours.client("gateway")
+    theirs.server("broker")
+    spec = UplinkSpec("d", "localhost", 1, ours.file("ca.pem"), ours.file("gateway.pem"), ours.file("gateway.key"))
+    for directory, name in ((ours, "other"), (theirs, "broker")):
+        context = directory.server_context(name, trusts=ours)
+        server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+
+        def dial(port=port):
+            made = tls.context(spec, At1970(wall=time.time()))
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                made.wrap_socket(plain, do_handshake_on_connect=False).do_handshake()
+
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.to_thread(dial)
+        server.close()
