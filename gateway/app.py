@@ -250,6 +250,7 @@ class Parts:
             "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: last_known_good,
+            "clock_not_set": lambda: not self.clock.trusted(),
             "life_isolated": lambda: any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
             "points_doubtful": self.plausible.doubtful,
         }

@@ -62,6 +62,16 @@ CONCERNS = (
         Text("上行证书30天内到期", "a certificate of an uplink ends within 30 days"),
         Severity.MEDIUM,
     ),
+    Concern(
+        "clock_not_set",
+        Text(
+            "时钟10分钟未同步，时间不可信",
+            "the clock has not been set for 10 minutes: its times are not to be relied on",
+        ),
+        Severity.MEDIUM,
+        600.0,
+        5.0,
+    ),
     Concern("receipts_overdue", Text("区平台30秒未回执", "no receipt from the district for 30 s"), Severity.HIGH),
     Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
     Concern(

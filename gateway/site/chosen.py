@@ -30,7 +30,7 @@ class Applied:
     alarm: str
     rule: Rule
     subject: str
-    """The device, zone or partition."""
+    """The device or zone."""
     numbers: Mapping[str, float]
 
 

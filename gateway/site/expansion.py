@@ -29,7 +29,7 @@ Numbers: TypeAlias = Callable[[Device | None], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What one alarm is made for: a device, one point of it, or a zone or partition and its devices."""
+    """What one alarm is made for: a device, one point of it, or a zone and its devices."""
 
     id: str
     """The alarm's id is ``<id>/<rule>``, and ``<id>/<rule>.<point>`` where a device has several points for it."""
@@ -38,13 +38,11 @@ class Subject:
     words_en: Mapping[str, str]
     place: Place
     members: tuple[Device, ...]
-    """The device itself, or those of the zone or partition that the rule fits."""
+    """The device itself, or those of the zone that the rule fits."""
     device: Device | None = None
     role: str = ""
     only: Point | None = None
     """With `role`: of the points with this role, this one alone."""
-    extra: Mapping[str, str] | None = None
-    """Further names for ``$name``: points that are no device's, such as the partition's state."""
 
     def points(self, role: str) -> list[Point]:
         if self.only is not None and role == self.role:
@@ -145,11 +143,7 @@ class Expansion:
         if not isinstance(value, str) or not value.removeprefix("-").startswith("$"):
             return value
         name = value.removeprefix("-").removeprefix("$")
-        if self._subject.extra is not None and name in self._subject.extra:
-            return self._subject.extra[name]
-        parameter = self._rule.parameters.get(name)
-        if parameter is None:
-            return None
+        parameter = self._rule.parameters[name]
         number = self._numbers(subject.device)[name] * parameter.factor
         number = -number if value.startswith("-") else number
         return int(number) if number.is_integer() else number  # a count has to be a whole number

@@ -60,7 +60,7 @@ class CiteShape(Shape):
 class RuleShape(Shape):
     id: Id = field("规则编号", "identity, unique in the library")
     version: int = field("版本", "version", ge=1)
-    scope: Literal["device", "zone", "partition"] = field("对象", "what an alarm is made for", alias="for")
+    scope: Literal["device", "zone"] = field("对象", "what an alarm is made for", alias="for")
     classes: list[Words] = field("适用的设备类别", "classes of devices that it fits", min_length=1)
     needs: list[Words | list[Words]] = field("必须有的角色；列表表示任一", "roles needed; a list is one of", [])
     each: str = field("有此角色的每个测点一条报警", "one alarm for each point of this role", "")

@@ -32,6 +32,7 @@ CLASSES: dict[str, Text] = {
     "door": Text("门禁控制的门", "access-controlled door"),
     "reader": Text("读卡器", "card reader"),
     "intrusion_detector": Text("入侵探测器", "intrusion detector"),
+    "perimeter_detector": Text("周界探测器", "perimeter detector, always on"),
     "duress_button": Text("紧急求助按钮", "duress or help button"),
     "lift": Text("电梯", "lift"),
     "hydrant": Text("消火栓终端", "hydrant terminal"),

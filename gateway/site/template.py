@@ -227,7 +227,9 @@ def _check(template: TemplateShape, document: Document) -> None:
 
 def _check_roles(template: TemplateShape, document: Document) -> None:
     if template.cls and template.cls not in CLASSES:
-        document.complain(("class",), one_of(CLASSES, template.cls))
+        hint = nearest(template.cls, CLASSES)
+        text = Text(f"没有类别“{template.cls}”{hint.zh}", f"there is no class '{template.cls}'{hint.en}")
+        document.complain(("class",), text)
     for index, point in enumerate(template.points):
         _check_role(point, document, ("points", index))
         check_point(point, document, ("points", index))

@@ -166,3 +166,16 @@ def test_a_disk_that_is_dead_from_the_start_is_no_reason_to_start_again():
     for _ in range(100):
         clock.advance(1)
         assert watcher.stalled() == []
+
+
+def test_a_clock_that_nobody_sets_is_told_after_ten_minutes():
+    """A box without a clock battery may need a while after a power cut; after that its times mislead."""
+    clock = HandClock(trusted=False)
+    groups = {(health.DEVICE, 0): tuple(point.id for point in health.device().groups[0].points)}
+    engine = Engine(health.alarms(), groups, clock.monotonic())
+    watcher = health.Health(clock, concerns(clock_not_set=True), {}, print)
+    start = clock.monotonic()
+    engine.step(watcher.scan(), start)
+    assert engine.step(None, start + 599).transitions == ()
+    (transition,) = engine.step(None, start + 600).transitions
+    assert transition.alarm == "gateway/clock_not_set"
