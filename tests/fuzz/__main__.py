@@ -20,19 +20,20 @@ CORPUS = Path(__file__).parent / "corpus"
 def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     asked.add_argument("--seconds", type=float, help="for all targets together")
-    asked.add_argument("--inputs", type=int, help="for each target, instead of a time")
+    asked.add_argument("--inputs", type=int, help="for all targets together, instead of a time")
     asked.add_argument("--target", action="append", choices=sorted(TARGETS), help="only these")
     asked.add_argument("--seed", type=int, default=int(time.time()), help="repeats a run")
     given = asked.parse_args()
     names = given.target or list(TARGETS)
     seconds = None if given.inputs else (given.seconds or 60.0) / len(names)
+    inputs = -(-given.inputs // len(names)) if given.inputs else None
     found = total = 0
     began = time.monotonic()
     say(f"seed {given.seed}")
     for name in names:
         since = time.monotonic()
         with quiet():
-            done, case = run(TARGETS[name], given.seed, given.inputs, seconds)
+            done, case = run(TARGETS[name], given.seed, inputs, seconds)
         took = time.monotonic() - since
         total += done
         say(f"{name:15} {done:>9} inputs {done / took:>9.0f}/s {'FOUND' if case else 'nothing found'}")

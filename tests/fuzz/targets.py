@@ -29,6 +29,8 @@ from gateway.restart import Guard
 from gateway.wire import pack, payloads
 from tests.district import messages
 from tests.drivers import loading
+from tests.fuzz.files import FILES, YAML_WORDS, contents
+from tests.fuzz.lines import ON_LINES
 from tests.fuzz.mutate import Target
 
 ROOT = Path(__file__).parents[2]
@@ -379,14 +381,6 @@ JSON_WORDS = (
     b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b"true", b"1e999", b"-0", b"NaN", b'"\\ud800"', b"[" * 3000,
     b"9" * 400, b"9" * 5000, b"\xff", b"\\u0000", b'{"a":' * 2000,
 )  # fmt: skip
-YAML_WORDS = (
-    b"\n", b"  ", b"- ", b": ", b"{", b"}", b"[", b"&a ", b"*a", b"!!python/object ", b"<<: ", b"|", b"'", b'"', b"\t",
-    b"%YAML 1.1\n", b"---\n", b"...", b"? ", b"0x", b".inf", b"2026-01-01", b"\xff\xfe", b"[" * 500, b"{a: " * 300, b"1e999",
-)  # fmt: skip
-
-
-def _files(*patterns: str) -> tuple[bytes, ...]:
-    return tuple(path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern)))
 
 
 def _control_seeds() -> tuple[bytes, ...]:
@@ -434,7 +428,7 @@ TARGETS = {
             + tuple(b"\3" + seed[1:] for seed in _poll_seeds(BusKind.SERIAL, "bwm826")),
             4_000,
         ),
-        Target("site", _site, _files("tests/gateway/sites/*/*.yaml"), 1_000, words=YAML_WORDS),
+        Target("site", _site, contents("tests/gateway/sites/*/*.yaml"), 1_000, words=YAML_WORDS),
         Target("control", _control, _control_seeds(), 40_000, words=JSON_WORDS),
         Target("receipt", _receipt, (
             b'{"alarms": ["demo-01/alarm/a01b.7be0/7"], "telemetry": {"journal": "a01b", "position": 12}}',
@@ -442,6 +436,8 @@ TARGETS = {
         ), 80_000, words=JSON_WORDS),
         Target("pack", _pack, _pack_seeds(), 60_000, words=tuple(struct.pack("<Q", key) for key in LAYOUTS)),
         Target("district", _district, _district_seeds(), 60_000, words=JSON_WORDS),
+        *ON_LINES,
+        *FILES,
     )
 }  # fmt: skip
 
