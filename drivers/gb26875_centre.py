@@ -171,12 +171,13 @@ class _Centre:
     def tell(self, event: Tell) -> Conversation:
         """A person's duty check; it takes the place of one that is still open."""
         peer = self.station.by_id.get(event.device)
-        if peer is None or event.what != DUTY_CHECK or peer.line is not self:
+        if peer is None or event.what != DUTY_CHECK:
             return
         peer.duty.ask(int(event.amount), event.at)
         errand = peer.errands[DUTY]
         errand.serial, errand.tries, errand.due = -1, 0, event.at
-        yield from map(Heard, peer.duty_scans(event.at))
+        if peer.line is self:  # else it called elsewhere meanwhile, and is asked and told of there
+            yield from map(Heard, peer.duty_scans(event.at))
 
     def ask(self, at: float) -> Conversation:
         """What is due."""

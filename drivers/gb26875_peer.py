@@ -136,6 +136,7 @@ class Peer:
         if line is self.line:
             return
         self.line = line
+        self.duty.tell_due = at  # the port, too, learns where the device is now
         if at - self.met_at >= self.options.answer_s:  # a caller that changes its port each time is not asked each time
             self.met_at = at
             for errand in self.errands.values():

@@ -543,12 +543,13 @@ def test_a_duty_check_survives_the_connection():
 
 
 def test_a_command_for_a_device_of_another_connection_is_not_sent_here():
-    """It was last heard elsewhere."""
+    """It was last heard elsewhere, and is asked there at its next word."""
     port = GB26875.open_port()
     one, other = (Connection(device(DUTY, **QUIET), listen=port) for _ in range(2))
     one.receive(frame(), 0.0)
     other.receive(frame(), 1.0)
     assert one.tell(Tell("fire-1", "duty_check", 1, 10.0)) == b""
+    assert (1, 91) in sent(other.receive(frame(serial=2), 11.0))
 
 
 def test_questions_follow_the_device_to_its_new_connection():

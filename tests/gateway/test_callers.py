@@ -5,6 +5,7 @@ import json
 import random
 import secrets
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -228,3 +229,15 @@ def test_mistakes_of_such_a_bus_are_told(tmp_path, before, after, told):
     with pytest.raises(ConfigError) as refused:
         load(file)
     assert any(told in str(mistake) for mistake in refused.value.mistakes)
+
+
+def test_the_example_of_the_document_is_a_site_that_loads(tmp_path):
+    """docs/gb26875.md, the first block; the second is a device of it on a bus of its own."""
+    text = (Path(__file__).parents[2] / "docs" / "gb26875.md").read_text(encoding="utf-8")
+    first, second = (part.partition("```")[0] for part in text.split("```yaml\n")[1:])
+    file = tmp_path / "site.yaml"
+    panel = "  - {id: panel-tcp, kind: tcp, host: 192.0.2.1}\ndevices:\n" + second.partition("devices:\n")[2]
+    file.write_text(first.replace("devices:\n", panel, 1), encoding="utf-8")
+    site = load(file)
+    assert [device.id for device in site.devices] == ["panel", "uitd-1"]
+    assert site.buses[0].allow == ("10.20.0.0/16",)
