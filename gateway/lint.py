@@ -1,9 +1,10 @@
-"""What ``gengfu check`` advises: a site file can be right and still watch badly. Warnings, never mistakes.
+"""What ``gengfu check`` advises: a site file can be right and still watch badly. Warnings, but for one: `late`.
 
 | advice                                                        | why                                                       |
 |---------------------------------------------------------------|-----------------------------------------------------------|
 | a rule that can never be true, or never be false              | it was meant otherwise                                    |
-| a fire or personal alarm that may take more than 10 s         | GB 26875.1-2011 clause 4; `gateway.site` refuses delays   |
+| a fire or personal alarm that takes more than 10 s with two   | GB 26875.1-2011 clause 4; without a dead one, or by a     |
+| dead devices on its bus                                       | delay of its own, it is refused: a mistake                |
 | a point of a fire, personal or entrapment alarm whose own     | the device answers, this value is gone, nobody is told    |
 | silence raises nothing                                        |                                                           |
 | points that no rule looks at                                  | a fault bit that nobody reads is no fault                 |
@@ -15,7 +16,7 @@ It reads the site file once more, for its lines, and nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from gateway.check import CheckReport
 from gateway.config import Site
@@ -35,15 +36,26 @@ NAMED = 12
 def warnings(site: Site, report: CheckReport, uncovered: Collection[str]) -> list[Mistake]:
     """In the order of the file's lines. `uncovered`: the alarms without a scenario."""
     document = read(site.source)
+    refused = {alarm for alarm, _ in _late(site, report, 0)}
     told = [
         *((("alarms", alarm), text) for alarm, text in _senseless(site)),
-        *((("alarms", alarm), text) for alarm, text in _late(site, report)),
+        *((("alarms", alarm), text) for alarm, text in _late(site, report, 2) if alarm not in refused),
         *((("alarms", alarm), text) for alarm, text in _alone(site)),
         *((("devices", device), text) for device, text in _unused(site)),
     ]
     if uncovered:
         few, more = _named(sorted(uncovered))
         told.append((("alarms", ""), Text(f"没有场景的报警：{few}{more}", f"alarms without a scenario: {few}{more}")))
+    return _mistakes(site, document, told)
+
+
+def late(site: Site, report: CheckReport) -> list[Mistake]:
+    """Fire and personal alarms that may take more than 10 s to leave although every device answers: no site to be left alone."""
+    told = [(("alarms", alarm), text) for alarm, text in _late(site, report, 0)]
+    return _mistakes(site, read(site.source), told)
+
+
+def _mistakes(site: Site, document: Document, told: Iterable[tuple[tuple[str, str], Text]]) -> list[Mistake]:
     lines = _places(document)
     found = []
     for (section, name), text in told:
@@ -84,9 +96,9 @@ def _range(point: Point) -> Range:
     return Range(low, high)
 
 
-def _late(site: Site, report: CheckReport) -> Iterator[tuple[str, Text]]:
+def _late(site: Site, report: CheckReport, dead: int) -> Iterator[tuple[str, Text]]:
     """Delays are refused by `gateway.site`; what is left is a slow line and delays inside of conditions."""
-    worst = {alarm.id: alarm.worst_s[0] for alarm in report.alarms}
+    worst = {alarm.id: alarm.worst_s[dead] for alarm in report.alarms}
     called = {bus.id for bus in site.buses if bus.kind is BusKind.LISTEN}  # a terminal calls at once when it alarms
     buses = {device.id: device.bus for device in site.devices}
     for alarm in site.alarms:
@@ -96,8 +108,8 @@ def _late(site: Site, report: CheckReport) -> Iterator[tuple[str, Text]]:
         late_s = (alarm.on_delay_s if calls else worst.get(alarm.id, 0.0)) + _inner_s(alarm.when)
         if late_s > FIRST_SIGNAL_S:
             text = Text(
-                f"最坏 {late_s:.1f} 秒后才报警，超过 {FIRST_SIGNAL_S:g} 秒（GB 26875.1-2011 第 4 章）",
-                f"may come after {late_s:.1f} s only; a fire or personal alarm takes at most {FIRST_SIGNAL_S:g} s",
+                f"{'两台设备失联时' if dead else ''}最坏 {late_s:.1f} 秒后才报警，超过 {FIRST_SIGNAL_S:g} 秒（GB 26875.1-2011 第 4 章）",
+                f"may come after {late_s:.1f} s only{', with two dead devices' if dead else ''}; a fire or personal alarm takes at most {FIRST_SIGNAL_S:g} s",
             )
             yield alarm.id, text
 
@@ -152,6 +164,7 @@ def _unused(site: Site) -> Iterator[tuple[str, Text]]:
     used = {
         point for alarm in site.alarms if not alarm.id.endswith("/silent") for point in spec.points(alarm.when)
     }  # `silent` looks at every device and says nothing of its values
+    used |= {zone.point for partition in site.post.partitions for zone in partition.zones}
     others: Counter[str] = Counter()
     for device in site.devices:
         points = [point for group in device.groups for point in group.points if point.id not in used]

@@ -116,6 +116,13 @@ def test_points_that_no_rule_looks_at_are_listed(told):
     assert "temperature (1)" in others
 
 
+def test_a_zone_of_a_partition_is_watched(told):
+    partition = "partitions: [{id: p, text: {zh: 区, en: p}, zones: [{point: door/door_open}]}]\n"
+    lonely = {what for _, path, what in told(site=SITE.replace("alarms:", partition + "alarms: []")) if path == "devices[1]"}
+    assert lonely
+    assert not any("door_open" in what for what in lonely)
+
+
 def test_alarms_without_a_scenario_are_listed_and_a_long_list_is_cut(told):
     found = told(alarm("{equals: {point: door/door_open, value: true}}"), uncovered=[f"a{n:02}" for n in range(20)])
     (said,) = [said for _, path, said in found if path == "alarms"]
