@@ -148,7 +148,7 @@ class Lending:
         assert opened is not None  # only such devices are on a polled bus
         spec = self._spec(device.bus)
         wire: list[list[str]] = []
-        poll = tapped(opened(device, spec.kind)(number), lambda way, data: wire.append([way, data.hex()]))
+        poll = tapped(opened(device, spec.speaks)(number), lambda way, data: wire.append([way, data.hex()]))
         try:
             scan = await self._perform(device.bus, spec, poll, caller)
         except BusError as error:
@@ -298,7 +298,7 @@ def _forget(kept: dict[int, Any], caller: int) -> None:
 
 
 def _is_rtu(spec: BusSpec) -> bool:
-    return spec.kind is BusKind.SERIAL
+    return spec.speaks is BusKind.SERIAL
 
 
 def _hex(given: object) -> bytes:
@@ -328,6 +328,7 @@ def _bus(spec: BusSpec) -> Answer:
         "stop_bits": spec.stop_bits,
         "host": spec.host,
         "tcp_port": spec.tcp_port,
+        "rtu": spec.speaks is BusKind.SERIAL,
         "reply_timeout_s": spec.reply_timeout_s,
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import aside, callers, doctor, guard, init, library, live, rules, site
+from gateway.commands import aside, callers, check, doctor, field, guard, init, library, live, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,7 @@ pki.command("init")(site.pki_init)
 
 app.command()(site.run)
 app.command()(init.init)
-app.command()(site.check)
+app.command()(check.check)
 app.command()(site.demo)
 app.command("rules")(library.rules)
 app.command("test-rules")(rules.try_rules)
@@ -38,6 +38,7 @@ app.command()(guard.arm)
 app.command()(guard.disarm)
 app.command()(guard.level)
 app.command()(live.read)
+app.command()(field.scan)
 app.command()(callers.discover)
 app.command("duty-check")(callers.duty_check)
 app.command()(site.decode)

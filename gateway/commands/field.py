@@ -1,0 +1,209 @@
+"""Commands of the technician on the lines: scan, peek, record, replay. With a running gateway through its control socket, in
+idle slots; without one (stand-alone) on a port of one's own."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway import config
+from gateway.commands.console import AsJson, Socket, Who, Why, control_socket, err, out, table
+from gateway.errors import ConfigError
+from gateway.model import BusKind, BusSpec, Text
+from gateway.tools import draft as drafting
+from gateway.tools import fitting, scanning
+from gateway.tools.channel import Channel, ToolError
+from gateway.tools.lines import LentLine
+
+Site = Annotated[
+    Path | None, typer.Argument(help="Site file: its lines are opened, stand-alone. 站点文件（独占打开其线路）")
+]
+Port = Annotated[str, typer.Option("--port", help="Serial port, stand-alone. 串口")]
+Tcp = Annotated[str, typer.Option("--tcp", help="HOST:PORT of a Modbus TCP server, stand-alone. 主机:端口")]
+BusName = Annotated[str, typer.Option("--bus", help="Only this line of the site. 只用这条线路")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What a tool cannot do is said in both languages; exit status 1. An interrupted one leaves the port free."""
+    try:
+        yield
+    except ToolError as error:
+        err.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            err.print(str(mistake), markup=False, soft_wrap=True)
+        raise typer.Exit(78) from None
+    except KeyboardInterrupt:
+        err.print("stopped 已停止")
+        raise typer.Exit(130) from None
+
+
+def opened(socket: Path | None, tool: str, who: str, why: str) -> Channel:
+    """The running gateway, which records who uses the tool. Raises `ToolError`."""
+    path = control_socket(socket)
+    try:
+        return Channel(path, tool, who or getpass.getuser(), why)
+    except OSError as error:
+        raise ToolError(
+            Text(
+                f"{path} 无网关应答（{error.strerror or error}）；没有运行的网关时请用 --port、--tcp 或站点文件",
+                f"no gateway answers at {path} ({error.strerror or error}); without a running gateway name a --port, --tcp "
+                "or site file",
+            )
+        ) from None
+
+
+@contextmanager
+def bar() -> Iterator[scanning.Tell]:
+    """A progress bar with the time left, on the error stream."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("", total=1)
+        before = ""
+
+        def tell(step: scanning.Step) -> None:
+            nonlocal before
+            if step.words != before:
+                progress.reset(task)
+                before = step.words
+            progress.update(task, description=step.words, completed=step.done, total=step.of)
+
+        yield tell
+
+
+def scan(
+    site: Site = None,
+    port: Port = "",
+    tcp: Tcp = "",
+    bus: BusName = "",
+    baud: Annotated[int, typer.Option(help="Speed to try first. 首选波特率")] = 9600,
+    parity: Annotated[str, typer.Option(help="Parity to try first: N, E or O. 首选校验")] = "N",
+    first: Annotated[int, typer.Option("--from", help="First address. 起始地址", min=1, max=247)] = 1,
+    last: Annotated[int, typer.Option("--to", help="Last address. 结束地址", min=1, max=247)] = 247,
+    every: Annotated[bool, typer.Option("--all", help="Every speed and parity. 尝试所有波特率和校验")] = False,
+    thorough: Annotated[bool, typer.Option(help="Wait 0.6 s for everybody. 每个地址等待 0.6 秒")] = False,
+    write: Annotated[Path | None, typer.Option("--draft", help="Write a draft site file. 生成站点文件草稿")] = None,
+    who: Who = "",
+    why: Why = "",
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who answers on the lines: addresses, speeds, doubles, noise, probable templates. 扫描线路上的设备
+
+    Exit status: 0 somebody answered, 1 nobody or not possible, 78 the site file has mistakes.
+    """
+    units = range(first, last + 1)
+    if write is not None and write.exists():
+        err.print(f"{write} exists and is not overwritten. 文件已存在，未覆盖。", markup=False)
+        raise typer.Exit(1)
+    with told(), bar() as tell:
+        if parity not in ("N", "E", "O"):
+            raise ToolError(Text("校验须为 N、E 或 O", "parity is N, E or O"))
+        known = fitting.templates(site.parent / "templates" if site else None)
+        if port or tcp:
+            spec = scanning.own_spec(port, tcp, bus or "line-1", baud, parity)
+            scans = scanning.scan_port(spec, known, tell, units, guess=True, every=every, thorough=thorough)
+        elif site is not None:
+            scans = []
+            for spec in _chosen([one for one in config.load(site).buses if one.kind is not BusKind.LISTEN], bus):
+                scans += scanning.scan_port(spec, known, tell, units, guess=every, every=every, thorough=thorough)
+        else:
+            with opened(socket, "scan", who, why) as channel:
+                scans = _lent(channel, known, tell, units, bus, thorough=thorough)
+    _show(scans, as_json=as_json)
+    if write is not None:
+        write.write_text(drafting.draft(scans), encoding="utf-8")
+        err.print(f"wrote 已写入 {write}", markup=False)
+    if not any(one.devices for one in scans):
+        raise typer.Exit(1)
+
+
+def _chosen(specs: list[BusSpec], bus: str) -> list[BusSpec]:
+    chosen = [spec for spec in specs if not bus or spec.id == bus]
+    if not chosen:
+        names = ", ".join(spec.id for spec in specs)
+        raise ToolError(Text(f"没有线路 {bus}；已有：{names}", f"no line {bus}; known: {names}"))
+    return chosen
+
+
+def _lent(
+    channel: Channel, known: dict[str, Any], tell: scanning.Tell, units: range, bus: str, *, thorough: bool
+) -> list[scanning.Scanned]:
+    """Through the running gateway, at the speed of the line as it is configured."""
+    specs = [spec_of(row) for row in channel.about["buses"] if row["kind"] != "listen"]
+    scans = []
+    for spec in _chosen(specs, bus):
+        one = scanning.scan_line(LentLine(channel, spec), known, tell, units, thorough=thorough)
+        names = {row["address"]: row["id"] for row in channel.about["devices"] if row["bus"] == spec.id}
+        for device in one.devices:
+            device.configured = names.get(device.address, "")
+        scans.append(one)
+    return scans
+
+
+def spec_of(row: dict[str, Any]) -> BusSpec:
+    """A line as the running gateway tells it."""
+    return BusSpec(
+        row["id"],
+        BusKind(row["kind"]),
+        port=row["port"],
+        baud=row["baud"],
+        parity=row["parity"],
+        stop_bits=row["stop_bits"],
+        host=row["host"],
+        tcp_port=row["tcp_port"],
+        reply_timeout_s=row["reply_timeout_s"],
+        rtu=row["rtu"] and row["kind"] == "tcp",
+    )
+
+
+def _show(scans: list[scanning.Scanned], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"lines": [one.to_json() for one in scans]}, ensure_ascii=False, indent=1) + "\n")
+        return
+    words = {"yes": "TWICE 地址重复", "perhaps": "twice? 地址可能重复", "": ""}
+    for one in scans:
+        spec = one.spec
+        setting = f" {spec.baud} 8{spec.parity}{spec.stop_bits}" if spec.kind is BusKind.SERIAL else ""
+        if one.refused:
+            out.print(f"{spec.id}{setting}: {one.refused}", markup=False)
+            continue
+        rows = [
+            (
+                str(device.address),
+                f"{device.after_s * 1000:.0f} ms",
+                words[device.twice],
+                " ".join(device.identity.values()),
+                device.configured or _fit_words(device),
+            )
+            for device in one.devices
+        ]
+        title = f"{spec.id}{setting}: {len(rows)} of {one.asked} answer 应答, {one.took_s:.1f} s"
+        out.print(table(title, ("address 地址", "after 延时", "", "says 标识", "device or template 设备或模板"), rows))
+        if one.suspects:
+            named = ", ".join(map(str, one.suspects))
+            out.print(f"damaged answers only 只有损坏的应答: {named} (two devices? 两台设备？)", markup=False)
+        if one.noise_bytes or one.noisy:
+            out.print(
+                f"noise 噪声: {one.noise_bytes} bytes in silence 静默时字节, {one.noisy} disturbed asks 受扰询问",
+                style="yellow",
+            )
+        if one.echo:
+            out.print("the adapter returns our own requests (echo: true) 转换器回显", markup=False)
+
+
+def _fit_words(device: scanning.Device) -> str:
+    shown = [f"{fit.template} {fit.good}/{fit.of}" for fit in device.fits[:3]]
+    more = f" +{len(device.fits) - 3}" if len(device.fits) > 3 else ""
+    unsure = " ?" if len(device.fits) != 1 or device.fits[0].share < 1 else ""
+    return "\n".join(shown) + more + unsure
