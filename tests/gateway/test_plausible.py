@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.model import Counter, Group, Kind, Level, Plausibility, Point, Quality, Scan
 from gateway.plausible import AGREE, DOUBLE_S, Plausible
+from rules.engine import Engine
+from rules.spec import Above
+from tests.rules.transcript import alarm
 
 GOOD, BAD = Quality.GOOD, Quality.NOT_RESPONDING
 
@@ -92,6 +95,26 @@ def test_a_second_sample_of_the_same_moment_may_differ_by_the_dead_band_only():
     line.read(0)
     assert line.read(0.05, after_s=0)[1] is GOOD
     assert line.read(0.5, after_s=0)[1] is Quality.JUMPING
+
+
+def test_a_collapsing_slope_raises_and_a_glitch_back_to_normal_does_not_clear_it():
+    """Law 1, with the rules behind it: uncertain may raise and never clears."""
+    line = Line(max_rate=0.1)
+    engine = Engine([alarm(Above("d/x", 5), "slope")], {("d", 0): ("d/open", "d/x")}, 0.0)
+
+    def states(*values):
+        seen = []
+        for value in values:
+            line.at += 1
+            scan = line.plausible.judge(Scan("d", 0, line.at, (1, value), b"\0\0"))
+            seen += [one.after for one in engine.step(scan, line.at).transitions]
+        return seen
+
+    assert states(0.0, 0.1, 9.0) == ["unacknowledged"]
+    assert states(30.0, 60.0, 0.9, 45.0, 1.2) == []
+    assert states(*[45.0] * 10) == []
+    assert states(0.0, 0.0, 0.0) == [], "a wire that broke reads nothing"
+    assert states(0.0, 0.0) == ["returned"], "believed, and seen twice"
 
 
 # Standing still
