@@ -1,22 +1,14 @@
-"""Commands about a site file or a machine, which need no running gateway: run, check, demo, pki, decode."""
+"""Commands about a site file or a machine, which need no running gateway: run, demo, pki, decode."""
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gateway.commands.console import EX_CONFIG, AsJson, err, not_installed, out, table
-from gateway.errors import ConfigError, Mistake
-
-if TYPE_CHECKING:  # what only some commands need is imported by them
-    from gateway.check import CheckReport
-    from gateway.config import Site
-    from rules.scenario import Scenario
+from gateway.commands.console import AsJson, err, not_installed, out
+from gateway.errors import ConfigError
 
 
 def run(site: Annotated[Path, typer.Argument(help="Site file. 站点文件")]) -> None:
@@ -24,61 +16,6 @@ def run(site: Annotated[Path, typer.Argument(help="Site file. 站点文件")]) -
     from gateway.app import run as daemon
 
     raise typer.Exit(daemon(site))
-
-
-def check(
-    site: Annotated[Path, typer.Argument(help="Site file. 站点文件")],
-    as_json: AsJson = False,
-) -> None:
-    """Check a site file: every mistake at once, what is unwise, and what the site will do. 检查站点文件
-
-    Exit status: 0 no mistake (warnings do not count), 78 mistakes.
-    """
-    from gateway import check as checking
-    from gateway import config
-
-    report, mistakes, warned = None, [], []
-    try:
-        loaded = config.load(site)
-    except ConfigError as error:
-        mistakes = error.mistakes
-    else:
-        report, mistakes = checking.report(loaded), config.uplink_mistakes(loaded)
-        warned = _warnings(loaded, report)
-    if as_json:
-        told, advice = ([asdict(one) for one in ones] for ones in (mistakes, warned))
-        answer = {"ok": not mistakes, "mistakes": told, "warnings": advice, "site": report and report.to_json()}
-        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=1) + "\n")
-    else:
-        for one in report.tables() if report else ():
-            out.print(table(one.title, one.columns, one.rows))
-        for warning in warned:
-            out.print(f"warning 警告 {warning}", markup=False, highlight=False, soft_wrap=True)
-        for mistake in mistakes:
-            err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
-        if mistakes:
-            err.print(f"{len(mistakes)} mistake(s); nothing was changed. 共 {len(mistakes)} 处错误，未作任何更改。")
-        else:
-            out.print("no mistakes 无错误")
-    if mistakes:
-        raise typer.Exit(EX_CONFIG)
-
-
-def _warnings(site: Site, report: CheckReport) -> list[Mistake]:
-    """What is unwise about a site that has no mistakes, and what is wrong with its scenario files."""
-    from gateway import lint
-    from gateway.judged import judged
-    from gateway.site import scenarios
-
-    rules = judged(site)
-    tried: list[Scenario] = []
-    wrong: list[Mistake] = []
-    for path in scenarios.beside(site.source):
-        try:
-            tried += scenarios.load(path, rules)
-        except ConfigError as error:
-            wrong += error.mistakes
-    return lint.warnings(site, report, scenarios.uncovered(rules, tried)) + wrong
 
 
 def demo(
