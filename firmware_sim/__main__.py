@@ -52,7 +52,9 @@ class Simulation:
             for spec in scene.terminals
         }
         self._transmitters = {
-            spec.id: Transmitter(spec.id, spec.panel, spec.device(), spec.transport, self.world, self.log, self._random)
+            spec.id: Transmitter(
+                spec.id, spec.things, spec.device(), spec.transport, self.world, self.log, self._random
+            )
             for spec in scene.transmitters
         }
         self._story: asyncio.Task[None] | None = None

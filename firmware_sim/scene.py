@@ -11,12 +11,13 @@ The parts of a scene:
     expect:     [EXPECTATION...] see expect.py
 
     DEVICE = {id, template, address, gaps: zero | refused, values: {point: value}}       points not named start at 0
+             a fire panel: {id, template: notifier_panel, address, loops: {1: {detectors: [1, 20], modules: [1, 5]}}}
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,11 +32,12 @@ from firmware_sim.field import Check, Member, checked, checked_fault
 from firmware_sim.line import Timing
 from firmware_sim.meokon import STEP_MPA, Gauge
 from firmware_sim.modbus import ModbusSlave
+from firmware_sim.panel import Panel
 from firmware_sim.registers import RegisterMap
 from firmware_sim.slave import Slave
 from firmware_sim.story import Moment
 from firmware_sim.template import Template, load
-from firmware_sim.transmitter import Panel
+from firmware_sim.transmitter import Things
 from firmware_sim.uitd import Uitd
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class LineSpec:
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
     id: str
-    units: tuple[ModbusSlave, ...]
+    units: tuple[ModbusSlave | Panel, ...]
     response_s: float
 
 
@@ -69,7 +71,7 @@ class TerminalSpec:
 @dataclass(frozen=True, slots=True)
 class TransmitterSpec:
     id: str
-    panel: Panel
+    things: Things
     address: int
     centre: int
     transport: str
@@ -81,7 +83,7 @@ class TransmitterSpec:
         return Uitd(
             self.address,
             self.centre,
-            self.panel.parts(),
+            self.things.parts(),
             heartbeat_s=self.heartbeat_s,
             operator=self.operator,
             duty_after_s=self.duty_after_s,
@@ -105,7 +107,7 @@ TERMINAL = frozenset({"id", "template", "address", "interval_s", "type", "limits
 TRANSMITTER = frozenset(
     {"id", "template", "address", "centre", "transport", "heartbeat_s", "operator", "duty_after_s", "values"}
 )
-DEVICE = frozenset({"id", "template", "address", "gaps", "values"})
+DEVICE = frozenset({"id", "template", "address", "gaps", "loops", "values"})
 
 
 def read(path: Path, templates: Path) -> Scene:
@@ -200,13 +202,13 @@ class Reader:
             _number(entry, "response_s", 0.005),
             int(_number(entry, "fifo", 8)) or 1,
         )
-        slaves = self._each_device(path, entry, ("modbus", "bwm826"))
+        slaves = self._each_device(path, entry, ("modbus", "bwm826", "notifier"))
         return LineSpec(id, timing, tuple(slaves))
 
     def _server(self, path: str, entry: Mapping[str, Any]) -> ServerSpec:
         id = self._new(entry, SERVER)
-        slaves = self._each_device(path, entry, ("modbus",))
-        units = tuple(slave for slave in slaves if isinstance(slave, ModbusSlave))
+        slaves = self._each_device(path, entry, ("modbus", "notifier"))
+        units = tuple(slave for slave in slaves if isinstance(slave, ModbusSlave | Panel))
         return ServerSpec(id, units, _number(entry, "response_s", 0.005))
 
     def _each_device(self, path: str, entry: Mapping[str, Any], drivers: Sequence[str]) -> list[Slave]:
@@ -220,7 +222,7 @@ class Reader:
     def _slave(self, entry: Mapping[str, Any], drivers: Sequence[str], taken: set[tuple[str, int]]) -> Slave:
         id, template = self._new(entry, DEVICE), self._template(entry, drivers)
         address = entry["address"]
-        lowest, highest = (1, 247) if template.driver == "modbus" else (0, 0xFFFF)
+        lowest, highest = (1, 247) if template.driver in ("modbus", "notifier") else (0, 0xFFFF)
         if isinstance(address, bool) or not isinstance(address, int) or not lowest <= address <= highest:
             raise ValueError(f"address: {address!r} is not a whole number in {lowest}..{highest}")
         if (template.driver, address) in taken:
@@ -230,6 +232,10 @@ class Reader:
             instrument = Inclinometer(id, address)
             self._join(id, template, entry, instrument.check, fault.INSTRUMENT)
             return instrument
+        if template.driver == "notifier":
+            panel = Panel.of(id, address, entry.get("loops") or {})
+            self._join(id, replace(template, names=panel.points()), entry, panel.check, fault.MODBUS)
+            return panel
         if entry.get("gaps", "zero") not in ("zero", "refused"):
             raise ValueError(f"gaps: {entry['gaps']!r} is neither zero nor refused")
         slave = ModbusSlave(id, address, RegisterMap(template.maps, entry.get("gaps") == "refused"))
@@ -255,11 +261,11 @@ class Reader:
             raise ValueError(f"transport: {entry['transport']!r} is neither tcp nor udp")
         after = entry.get("duty_after_s", 5)
         after_s = None if after == "nobody" else _number(entry, "duty_after_s", 5)
-        panel = Panel.of(template.points)
-        self._join(id, template, entry, panel.check, fault.TERMINAL)
+        things = Things.of(template.points)
+        self._join(id, template, entry, things.check, fault.TERMINAL)
         heartbeat_s = _number(entry, "heartbeat_s", 20) or None
         transport = str(entry.get("transport", "tcp"))
-        return TransmitterSpec(id, panel, address, centre, transport, heartbeat_s, operator, after_s)
+        return TransmitterSpec(id, things, address, centre, transport, heartbeat_s, operator, after_s)
 
     def _template(self, entry: Mapping[str, Any], drivers: Sequence[str]) -> Template:
         template = load(self._templates, str(entry["template"]))

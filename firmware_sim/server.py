@@ -18,6 +18,7 @@ from firmware_sim.fault import INTACT, What, distort, in_stream
 from firmware_sim.field import Field
 from firmware_sim.log import Log
 from firmware_sim.modbus import MBAP, ModbusSlave
+from firmware_sim.panel import Panel
 from firmware_sim.slave import Answer
 
 LONGEST_FRAME_BYTES = 260
@@ -27,7 +28,7 @@ class Server:
     """One listening socket on 127.0.0.1."""
 
     def __init__(
-        self, id: str, units: Sequence[ModbusSlave], world: Field, log: Log, random: Random, response_s: float
+        self, id: str, units: Sequence[ModbusSlave | Panel], world: Field, log: Log, random: Random, response_s: float
     ) -> None:
         self.id = id
         self._units = {unit.address: unit for unit in units}

@@ -42,14 +42,14 @@ def thing(at: Mapping[str, Any]) -> Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class Things:
     """The points of one device."""
 
     points: Mapping[str, Mapping[str, Any]]
     """``at`` by name."""
 
     @classmethod
-    def of(cls, points: Sequence[Mapping[str, Any]]) -> Panel:
+    def of(cls, points: Sequence[Mapping[str, Any]]) -> Things:
         """From a template's points. ValueError for what cannot be simulated."""
         ats = {str(point["name"]): dict(point["at"]) for point in points}
         for name, at in ats.items():
@@ -95,17 +95,17 @@ class Transmitter:
     """One device that calls."""
 
     def __init__(
-        self, device: str, panel: Panel, uitd: Uitd, transport: str, world: Field, log: Log, random: Random
+        self, device: str, things: Things, uitd: Uitd, transport: str, world: Field, log: Log, random: Random
     ) -> None:
         self.device = device
         self.uitd = uitd
-        self._panel, self._udp = panel, transport == "udp"
+        self._things, self._udp = things, transport == "udp"
         self._world, self._log, self._random = world, log, random
         self._address: tuple[str, int] | None = None
         self._changed_server = asyncio.Event()
         self._told: dict[Thing, int] = {}
         self._duty_checks = 0
-        self._enter(panel.states(world.values(device)), tell=False)
+        self._enter(things.states(world.values(device)), tell=False)
         world.watchers.append(self._changed)
 
     def call(self, host: str, port: int) -> None:
@@ -128,7 +128,7 @@ class Transmitter:
 
     def _changed(self, device: str) -> None:
         if device == self.device:
-            self._enter(self._panel.states(self._world.values(device)), tell=True)
+            self._enter(self._things.states(self._world.values(device)), tell=True)
 
     def _enter(self, states: Mapping[Thing, int], *, tell: bool) -> None:
         """New states; the device uploads those that changed."""

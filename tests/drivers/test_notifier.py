@@ -32,7 +32,7 @@ def poll(panel, one, group=0, bus=BusKind.SERIAL, opened=None):
         requests.append(exchange.request)
         if bus is BusKind.SERIAL:
             return panel.hear(exchange.request).data
-        return panel.answer(int.from_bytes(exchange.request[:2], "big"), exchange.request[7:]).data
+        return panel.hear_tcp(int.from_bytes(exchange.request[:2], "big"), exchange.request[7:]).data
 
     scan, _ = run((opened or NOTIFIER.open(one, bus))(group), answer)
     names = [point.name for point in one.groups[group].points]
@@ -146,7 +146,7 @@ def test_nothing_but_a_read_ever_leaves(spans, bus, fates):
             return b"\x55" * 9
         else:
             return (
-                panel.answer(int.from_bytes(exchange.request[:2], "big"), pdu).data
+                panel.hear_tcp(int.from_bytes(exchange.request[:2], "big"), pdu).data
                 if bus is BusKind.TCP
                 else panel.hear(exchange.request).data
             )
