@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from drivers.contract import Exchange
 from drivers.modbus_pdu import open_link, read_request
 from gateway.clock import SystemClock
 from gateway.field.bus import Bus
@@ -122,3 +123,10 @@ async def test_single_answers_are_no_double():
     assert bus.status()["second_answers"] == 0
     bus.close()
     slave.close()
+
+
+def test_a_driver_that_does_not_say_who_is_asked_is_not_judged():
+    twice, anybody = Twice(), Exchange(ASKED.request, ASKED.framing)
+    twice.overdue(anybody, 99.9)
+    twice.answered(anybody, 100.0)
+    assert twice.heard(ANSWER, 100.01) is None
