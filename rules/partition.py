@@ -109,6 +109,11 @@ class Partition:
         self.intrusion = False
 
     @property
+    def state(self) -> tuple[object, ...]:
+        """All that `encode` says, cheaply: equal as long as it is."""
+        return self.stage, self.mode, self.since, self.bypass, self.intrusion
+
+    @property
     def due(self) -> float:
         """When time alone will change something."""
         delays = {Stage.EXIT_DELAY: self.spec.exit_delay_s, Stage.ENTRY_DELAY: self.spec.entry_delay_s}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -102,12 +102,7 @@ class Post:
         self.levels = spec.levels
         self._labels = dict(spec.levels)
         self._level_was_set = False
-        self._zones: dict[Key, list[tuple[int, str, Partition]]] = {}
-        for key, names in groups.items():
-            for column, name in enumerate(names):
-                for partition in self.partitions.values():
-                    if any(zone.point == name for zone in partition.spec.zones):
-                        self._zones.setdefault(key, []).append((column, name, partition))
+        self._zones = _zones(self.partitions.values(), groups)
         self._saved: dict[str, bytes] = {}
         self.changed: dict[str, bytes | None] = {}
         """What must be committed: by partition id or `LEVEL`; the caller empties it."""
@@ -124,12 +119,13 @@ class Post:
     def take(self, scan: Scan, now: float) -> bool:
         """A group with zones was read. Whether anything changed."""
         at = min(scan.at, now)
+        before = self._states()
         self._wake(at)
         for column, name, partition in self._zones.get((scan.device, scan.group), ()):
             if column < min(len(scan.values), len(scan.qualities)):
                 partition.take(name, scan.values[column], QUALITIES[scan.qualities[column]].level, at)
         self._wake(now)
-        return self._note()
+        return self._states() != before and self._note()
 
     def wake(self, now: float) -> bool:
         """`due` may be there. Whether anything changed."""
@@ -171,6 +167,9 @@ class Post:
 
     def level_text(self) -> str:
         return self._labels.get(self.level, str(self.level))
+
+    def _states(self) -> list[tuple[object, ...]]:
+        return [one.state for one in self.partitions.values()]
 
     def _wake(self, at: float) -> None:
         for one in self.partitions.values():
@@ -233,6 +232,22 @@ class Post:
             return Text("改变防控等级须说明原因", "a change of the guard level needs a reason (why)")
         self.level, self._level_was_set = numbers[command.value], True
         return None
+
+
+def _zones(
+    partitions: Iterable[Partition], groups: Mapping[Key, tuple[str, ...]]
+) -> dict[Key, list[tuple[int, str, Partition]]]:
+    """By group: column, point and partition of each zone in it."""
+    wanted: dict[str, list[Partition]] = {}
+    for partition in partitions:
+        for zone in partition.spec.zones:
+            wanted.setdefault(zone.point, []).append(partition)
+    found: dict[Key, list[tuple[int, str, Partition]]] = {}
+    for key, names in groups.items():
+        for column, name in enumerate(names):
+            for partition in wanted.get(name, ()):
+                found.setdefault(key, []).append((column, name, partition))
+    return found
 
 
 _OBEY: dict[Action, Callable[[Post, Command, float], Text | None]] = {
