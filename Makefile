@@ -9,7 +9,7 @@ PREFIX ?= /opt/gengfu
 # The installed gateway runs on the system's own Python: one in somebody's home is not there for a service.
 SYSTEM_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
 
-.PHONY: help setup demo test check format reference lock bench faults fuzz install uninstall clean
+.PHONY: help setup demo test check format reference lock bench faults fuzz mutants install uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ faults: .venv/ready ## The full figures of the fault tests (long); the suite run
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_kill_journal.py 1000
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut.py 10000
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
+
+mutants: .venv/ready ## Do the tests of the rules bite? Hours; goes on where it ended. The survivors stand in docs/MUTANTS.md
+	@$(BIN)/python -m tests.mutation
 
 fuzz: .venv/ready ## An hour of damaged inputs for every parser that meets a wire; found cases stay in tests/fuzz/corpus
 	@$(BIN)/python -m tests.fuzz --seconds 3600

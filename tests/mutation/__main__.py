@@ -25,6 +25,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -72,18 +73,22 @@ def run(mutant: Mutant | None, tests: Sequence[str], tree: Path) -> bool:
     try:
         os.setsid()
         os.chdir(tree)
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+        if mutant is not None:  # without one, what fails is worth reading
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
         sys.path[:0] = [str(tree)]
         if mutant is not None:
             sys.meta_path.insert(0, InMemory(mutant))
         import pytest
 
-        status = pytest.main(
-            ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(tree), "--hypothesis-seed=1", *tests]
-        )
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(tree), "--hypothesis-seed=1"]
+        loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # before the fork, and not tests
+        status = pytest.main([*options, *loaded, *tests])
+        sys.stdout.flush()
         os._exit(0 if status == 0 else 1)
+    except BaseException:  # noqa: BLE001  # a child must not go on as if it were the parent
+        traceback.print_exc()
     finally:
         os._exit(2)
 

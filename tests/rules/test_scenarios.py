@@ -158,27 +158,27 @@ def test_unacknowledged_latch_can_be_reset_first_or_acknowledged_first():
     """E - reset - D - acknowledge - A, and E - acknowledge - F - reset - A; a true condition leads back to B."""
     play(
         """
-        0   level 1      => wet AB sample
-        1   level 0
-        2   level 0      => wet BE sample
+        0   gauge 1      => wet AB sample
+        1   gauge 0
+        2   gauge 0      => wet BE sample
         3   reset wet    => wet ED command
         4   reset wet    => refused
         5   acknowledge wet   => wet DA command
-        6   level 1      => wet AB sample
-        7   level 0
-        8   level 0      => wet BE sample
-        9   level 1      => wet EB sample
-        10  level 0
-        11  level 0      => wet BE sample
+        6   gauge 1      => wet AB sample
+        7   gauge 0
+        8   gauge 0      => wet BE sample
+        9   gauge 1      => wet EB sample
+        10  gauge 0
+        11  gauge 0      => wet BE sample
         12  acknowledge wet   => wet EF command
-        13  level 1      => wet FB sample
-        14  level 0
-        15  level 0      => wet BE sample
+        13  gauge 1      => wet FB sample
+        14  gauge 0
+        15  gauge 0      => wet BE sample
         16  acknowledge wet   => wet EF command
-        17  level -
+        17  gauge -
         18  reset wet    => wet FA command
         """,
-        alarm(Equals("level/0", 1), "wet", latching=True),
+        alarm(Equals("gauge/0", 1), "wet", latching=True),
     )
 
 
