@@ -18,7 +18,7 @@ Guarantees
   bits of the system were not said. No fire is lost because a detector was forgotten in the site file.
 * A late copy of an upload (UDP) is confirmed and may raise a fire, but changes nothing else: the truth is asked for.
 * Time is sent only while the gateway's clock is trusted.
-* Less than one longest frame is kept a connection; what stays incomplete for `GIVE_UP_S` is searched for whole frames.
+* Less than one longest frame is kept a connection, and at most two are joined to be searched; what stays incomplete for `GIVE_UP_S` is searched for whole frames.
 
 It sends no command to the fire system behind a device, ever: types 61 to 63, 81, 90 and 91 are all that it can send.
 """
@@ -32,7 +32,7 @@ from math import inf
 
 from drivers import gb26875
 from drivers.contract import Conversation, Driver, Heard, Listen, Received, Send, Stranger, Tell, Wait
-from drivers.gb26875 import FRAME_BYTES, FrameError, Reason
+from drivers.gb26875 import FRAME_BYTES, LONGEST_FRAME_BYTES, FrameError, Reason
 from drivers.gb26875_dialect import STANDARD, Dialect
 from drivers.gb26875_heard import account
 from drivers.gb26875_message import Message
@@ -270,9 +270,10 @@ def _serve(station: _Station) -> Conversation:
         event = yield Wait(None if due == inf else due)
         if event is None:
             continue
-        pieces = []
+        pieces: list[Piece] = []
         if isinstance(event, Received):
-            pieces = centre.stream.feed(event.data)
+            for at in range(0, len(event.data), LONGEST_FRAME_BYTES):
+                pieces += centre.stream.feed(event.data[at : at + LONGEST_FRAME_BYTES])
             station.wall_less_at = None if event.wall is None else event.wall - event.at
         if since is not None and event.at >= since + GIVE_UP_S:
             pieces, since = pieces + centre.stream.give_up(), None

@@ -49,9 +49,9 @@ alarms:
 class House:
     """The gateway at work; `call` connects a simulated device."""
 
-    def __init__(self, folder, transport):
+    def __init__(self, folder, transport, text=SITE):
         self.folder = folder
-        (folder / "site.yaml").write_text(SITE.replace("TRANSPORT", transport), encoding="utf-8")
+        (folder / "site.yaml").write_text(text.replace("TRANSPORT", transport), encoding="utf-8")
         clock = SystemClock()
         clock.trusted = lambda: True
         seams = Seams(clock, ThreadWorker, Bus, None, random.random, secrets.token_hex)
@@ -212,6 +212,34 @@ async def test_a_fire_is_committed_in_time_though_other_devices_flood(house):
 
     await house.told(committed, do="alarms")
     assert time.monotonic() - began < 10
+
+
+async def test_many_devices_on_one_port(tmp_path):
+    """Sixty, half of them in the same second: each one's fire is its own."""
+    head, _, tail = SITE.replace("TRANSPORT", "tcp").partition("devices:\n")
+    rows = [
+        f"  - {{id: u{number}, bus: fire, template: gb26875_device, address: {1000 + number}}}\n"
+        for number in range(60)
+    ]
+    alarms = tail[tail.index("alarms:") :].replace("uitd-1", "u1")
+    house = House(tmp_path, "tcp", head + "devices:\n" + "".join(rows) + alarms)
+    try:
+        uitds = [Uitd(1000 + number, 88888, (SMOKE,), heartbeat_s=5.0) for number in range(60)]
+        for uitd in uitds:
+            await house.call(uitd)
+        for uitd in uitds[::2]:
+            uitd.change_system(FIRE)
+
+        def all_told(answer):
+            fires = {
+                row["id"].partition("/")[0]: row["value"] for row in answer["points"] if "system_fire" in row["id"]
+            }
+            return fires == {f"u{number}": (number + 1) % 2 for number in range(60)}
+
+        await house.told(all_told, do="points")
+        assert not any(uitd.failed for uitd in uitds)
+    finally:
+        await house.close()
 
 
 @pytest.mark.parametrize(
