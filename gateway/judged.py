@@ -19,7 +19,8 @@ from gateway.plausible import Plausible
 from rules import post, virtual
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine, Guard, Standing, unguarded
+from rules.engine import Engine, Standing
+from rules.guard import Guard, unguarded
 from rules.scenario import Track
 from rules.spec import AlarmSpec
 

@@ -21,13 +21,15 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
+from functools import partial
 
 from gateway.model import Action, AlarmClass, Command, Deadline, Mark, Sample, Scan, State, Text, Transition
 from rules.aside import Aside, Suppression, asked, restored
 from rules.calendar import Calendar
 from rules.condition import Points, build
 from rules.evidence import History, Witnessed
-from rules.leaf import Leaf, Memory
+from rules.guard import Guard, unguarded
+from rules.leaf import Leaf
 from rules.lifecycle import ACTIVE, ASIDE, TABLE, Event
 from rules.spec import LIFE, AlarmSpec
 from rules.texts import FIRE_LATCHED, FIRE_NOT_OVER, refusal
@@ -52,6 +54,7 @@ RETRY_S = 1.0
 
 class Alarm:
     __slots__ = (
+        "_guard",
         "_rule",
         "_witnessed",
         "acknowledged",
@@ -59,7 +62,9 @@ class Alarm:
         "cause",
         "condition",
         "fresh",
+        "leaves",
         "marks",
+        "memories",
         "name",
         "order",
         "present",
@@ -76,7 +81,15 @@ class Alarm:
         "until",
     )
 
-    def __init__(self, spec: AlarmSpec, order: int, points: Points, now: float, history: History | None = None) -> None:
+    def __init__(
+        self,
+        spec: AlarmSpec,
+        order: int,
+        points: Points,
+        now: float,
+        history: History | None = None,
+        guard: Guard = unguarded,
+    ) -> None:
         _check(spec)
         self.spec = spec
         self.name = f"rule {spec.id}"
@@ -84,7 +97,12 @@ class Alarm:
         self.order = order
         self.condition = build(spec.when, points, now)
         self.suppression = None if spec.suppressed_by is None else Suppression(spec.suppressed_by, points, now)
-        history = history or {}
+        parts = [self.condition] if self.suppression is None else [self.condition, self.suppression.condition]
+        self.leaves = [leaf for part in parts for leaf in part.leaves]
+        """All that is fed by scans: of the condition, and of what suppresses it."""
+        self.memories = [memory for part in parts for memory in part.memories]
+        history = {} if history is None else history
+        self._guard = guard
         self._witnessed = [Witnessed(self.condition, spec.when, spec.rule, history)]
         if self.suppression is not None and spec.suppressed_by is not None:
             self._witnessed.append(Witnessed(self.suppression.condition, spec.suppressed_by, spec.rule, history))
@@ -124,7 +142,11 @@ class Alarm:
             return self.retry_at
         if self.fresh:
             return -math.inf
-        due = min(self.condition.due, self.timing.due, self.until)
+        due = self.condition.due
+        if self.timing.due < due:
+            due = self.timing.due
+        if self.until < due:
+            due = self.until
         return due if self.suppression is None else min(due, self.suppression.due)
 
     def wake(self, at: float) -> tuple[Transition, ...]:
@@ -195,11 +217,6 @@ class Alarm:
         more = [] if self.suppression is None else self.suppression.condition.calendars
         return self.condition.calendars + more
 
-    @property
-    def leaves(self) -> list[tuple[tuple[str, int], Leaf]]:
-        """All that is fed by scans: of the condition, and of what suppresses it."""
-        return self.condition.leaves + (self.suppression.condition.leaves if self.suppression else [])
-
     def obey(self, command: Command, at: float) -> tuple[Transition, ...] | Text:
         """Do what a person asks, or say why not."""
         if command.action in _ENDS:
@@ -231,8 +248,8 @@ class Alarm:
         if after is None:
             return ()
         told = self._witnessed[of]
-        evidence = told.evidence(witness or told.condition.root.witness(NOW, at, None), at)
-        # From here on nothing may fail: a bug before this leaves the state as it was, to be tried again.
+        # A bug in what is only told must not keep an alarm from being raised.
+        evidence = self._guard("evidence of alarms", partial(told.evidence, witness, at))
         before, self.state = self.state, after
         self.present = self.timing.active
         if event == Event.RAISE or self.since is None:
@@ -313,10 +330,6 @@ class Alarm:
         self.timing.set(self.present, None if self.present else on)
         if self.suppression is not None:
             self.suppression.set(state == State.SUPPRESSED, now)
-
-    @property
-    def memories(self) -> list[Memory]:
-        return self.condition.memories + (self.suppression.condition.memories if self.suppression else [])
 
 
 def _check(spec: AlarmSpec) -> None:

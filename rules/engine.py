@@ -32,6 +32,7 @@ from rules.aside import Aside
 from rules.clocks import Clocks
 from rules.condition import Key, Points
 from rules.evidence import TREND
+from rules.guard import Guard, unguarded
 from rules.leaf import Leaf
 from rules.lifecycle import ACTIVE, ASIDE
 from rules.load import Load
@@ -41,14 +42,6 @@ from rules.virtual import Virtual, VirtualSpec
 
 FLOOD = "#flood"
 """Of `Step.changed` and `save`: the flood's state; no alarm has such an id."""
-
-Guard = Callable[[str, Callable[[], bool]], bool | None]
-"""``guard(name, call)`` gives what ``call()`` gives, or None after a bug that it told of (`gateway.restart.Guard.call`)."""
-
-
-def unguarded(name: str, call: Callable[[], bool]) -> bool:
-    """For tests and tools: a bug is raised where it is."""
-    return call()
 
 
 class Step(NamedTuple):
@@ -118,7 +111,7 @@ class Engine:
         mistakes = []
         for order, spec in enumerate(alarms):
             try:
-                self._alarms.append(Alarm(spec, order, points, now, self._recent))
+                self._alarms.append(Alarm(spec, order, points, now, self._recent, guard))
             except ValueError as mistake:
                 mistakes.append(f"{spec.id}: {mistake}")
         self._by_id = {alarm.spec.id: alarm for alarm in self._alarms}
@@ -298,7 +291,7 @@ class Engine:
     def _settle(self, alarm: Alarm, transitions: tuple[Transition, ...]) -> None:
         """An alarm was looked at: note what came of it."""
         for transition in transitions:
-            marks = self._load.mark(transition, alarm.spec)
+            marks = self._guard("marks of alarms", partial(self._load.mark, transition, alarm.spec)) or ()
             if transition.after == State.UNACKNOWLEDGED:
                 alarm.marks = marks
             self._transitions.append(replace(transition, marks=marks) if marks else transition)
@@ -307,13 +300,15 @@ class Engine:
 
     def _flooded(self, now: float) -> tuple[FloodEdge, ...]:
         """Floods that began or ended until now; looked at only where something was raised or one is on."""
-        load = self._load
-        load.wake(now)
-        floods, load.flood.edges = tuple(load.flood.edges), []
-        if floods or self._transitions:
-            state = load.flood.encode()
-            if state != self._noted:
-                self._noted = self._changed[FLOOD] = state
+        load, flood = self._load, self._load.flood
+        if flood.since is not None:
+            load.wake(now)
+        if not flood.edges and not self._transitions:
+            return ()
+        floods, flood.edges = tuple(flood.edges), []
+        state = flood.encode()
+        if state != self._noted:
+            self._noted = self._changed[FLOOD] = state
         return floods
 
     def _note(self, alarm: Alarm) -> None:

@@ -42,7 +42,9 @@ class Witnessed:
         self._crc = zlib.crc32(repr(when).encode())
         self._when: Mapping[str, Any] | None = None
 
-    def evidence(self, witness: Leaf, at: float) -> Evidence:
+    def evidence(self, witness: Leaf | None, at: float) -> Evidence:
+        """`witness`: what decided; None where the condition did not, such as for a person's command."""
+        witness = witness or self.condition.root.witness(NOW, at, None)
         leaves = list({id(leaf): leaf for _, leaf in self.condition.leaves if leaf is not witness}.values())
         leaves.sort(key=lambda leaf: -leaf.truth(NOW, at))  # stable: else in the order of the rule
         found = [sample for leaf in (witness, *leaves) if (sample := leaf.sample()) is not None]

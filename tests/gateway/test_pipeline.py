@@ -256,3 +256,11 @@ async def test_shelving_is_a_record_with_the_person_and_its_end_is_one(house):
     ]  # fmt: skip
     assert said[2]["evidence"]["samples"][0]["value"] == 9.5
     assert said[3]["message"]["en"].startswith("now: active, unacknowledged; since ")
+
+
+async def test_a_bug_in_a_text_keeps_no_alarm_back(house, monkeypatch):
+    """It is recorded with the words of the site file."""
+    monkeypatch.setattr("rules.texts.message", lambda *_: 1 / 0)
+    house.scan(9.5)
+    (body,) = await house.transitions()
+    assert body["message"] == {"zh": "急", "en": "now"}

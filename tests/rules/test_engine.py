@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from gateway.model import Action, AlarmClass, Command, Deadline, Quality, Sample, Scan, State
 from gateway.restart import Guard
 from rules.engine import Engine
+from rules.evidence import Witnessed
 from rules.leaf import Reading
 from rules.lifecycle import ACTIVE
+from rules.load import Load
 from rules.spec import Above, All, Any, Equals, KOfN, Not, Stale
 from tests.rules.transcript import alarm, good
 
@@ -363,6 +365,18 @@ def test_a_bug_in_finding_the_evidence_does_not_swallow_the_alarm(monkeypatch):
     monkeypatch.undo()
     [raised] = engine.step(good("s", 7.0, 0, at=1.5), 1.5).transitions
     assert raised.after is State.UNACKNOWLEDGED
+
+
+@pytest.mark.parametrize("what", [(Witnessed, "evidence"), (Load, "mark")], ids=["evidence", "marks"])
+def test_a_bug_in_what_is_only_told_keeps_no_alarm_back(monkeypatch, what):
+    """Raised without its evidence or its marks, at once; and told."""
+    guard = Guard()
+    engine = Engine((FIRE,), GROUPS, 0.0, guard.call)
+    monkeypatch.setattr(*what, lambda *_: 1 / 0)
+    [raised] = engine.step(good("s", 7.0, 0, at=1.0), 1.0).transitions
+    assert raised.after is State.UNACKNOWLEDGED
+    assert raised.evidence is None or raised.marks == ()
+    assert len(guard.faults) == 1
 
 
 @pytest.mark.parametrize("other", [Above("s/x", 1), KOfN(1, (Equals("s/x", 2),), 0.0)], ids=["above", "k_of_n"])
