@@ -142,7 +142,19 @@ def mistake(expr: str, kinds: Mapping[str, type[bool] | type[float] | type[str]]
 class Formula:
     """The leaf of an expression: fed by several groups, asked like one point."""
 
-    __slots__ = ("_bools", "_fresh", "_inputs", "_levels", "_program", "_values", "moved", "now", "scan", "sure")
+    __slots__ = (
+        "_bools",
+        "_fresh",
+        "_inputs",
+        "_levels",
+        "_program",
+        "_texts",
+        "_values",
+        "moved",
+        "now",
+        "scan",
+        "sure",
+    )
 
     def __init__(self, when: spec.Cel, columns: Mapping[str, tuple[Key, int]]) -> None:
         """`columns`: where each point is found. ValueError for what cannot be evaluated."""
@@ -153,6 +165,7 @@ class Formula:
         if self._program.names != set(names) or not all(map(NAME.fullmatch, names)):
             raise ValueError(f"an expression over other points: {when.expr}")
         self._bools = frozenset(when.bools)
+        self._texts = frozenset(when.texts)
         self._inputs: dict[Key, list[tuple[str, int, str]]] = {}
         for name, point in when.points:
             if point not in columns:
@@ -199,8 +212,8 @@ class Formula:
         return moved
 
     def _typed(self, name: str, value: Value) -> bool | float | str | None:
-        if isinstance(value, str):
-            return value
+        if name in self._texts:
+            return value if isinstance(value, str) else None
         x = number(value)
         return None if x is None else bool(x) if name in self._bools else float(x)
 

@@ -1,7 +1,8 @@
 """Does a value move? The judge of `changed` and `frozen`, which are one another's opposite.
 
 Two values are the same when they are exactly equal. One frame with another value is a change in doubt, since it may be
-a flipped bit; it is certain when the frame after it does not go back. A gap (BAD) shorter than the window is bridged as
+a flipped bit: there and back, two changes. It is certain with a second frame of a new value, with a third value, or with
+a third change in a row. A gap (BAD) shorter than the window is bridged as
 a longer pause between two polls; what is older than a longer one says nothing. It keeps a CRC of the last value, not the
 value: a text may be long.
 
@@ -24,7 +25,21 @@ NEVER = -math.inf
 class Motion:
     """Is the value another one than `within_s` ago? With `still`: is it the same?"""
 
-    __slots__ = ("before", "edition", "first", "heard", "last", "maybe", "noted", "since", "still", "sure", "within_s")
+    __slots__ = (
+        "before",
+        "edition",
+        "first",
+        "heard",
+        "last",
+        "maybe",
+        "noted",
+        "run",
+        "settled",
+        "since",
+        "still",
+        "sure",
+        "within_s",
+    )
 
     def __init__(self, within_s: float, *, still: bool) -> None:
         self.within_s = within_s
@@ -37,6 +52,10 @@ class Motion:
         self.last: int | None = None
         self.before: int | None = None
         """CRC of the last value, and of the one of the frame before it."""
+        self.settled: int | None = None
+        """CRC of the last value that two frames in a row had (at first: of the first)."""
+        self.run = 0
+        """Changes in a row."""
         self.first = self.heard = NEVER
         """When the first value was heard that is still bridged to the last one, and when the last one."""
         self.since = NEVER
@@ -50,16 +69,24 @@ class Motion:
         if self.last is None or at - self.heard > self.within_s:
             self._forget()
             self.first = self.since = at
-        elif mark != self.last:
-            self.maybe = self.since = at
-            if self.before is not None and self.before not in (self.last, mark) and level == Level.GOOD:
-                self.sure = at
-        elif self.before is not None and mark != self.before and level == Level.GOOD:
-            self.sure = self.maybe
+            self.settled = mark
+        else:
+            self._compare(mark, level, at)
         self.before, self.last, self.heard = self.last, mark, at
         self._note(at)
         moved = self._moved(level, at)
         return TRUE - moved if self.still else moved
+
+    def _compare(self, mark: int, level: int, at: float) -> None:
+        if mark == self.last:
+            self.run = 0
+            if mark != self.settled and level == Level.GOOD:
+                self.settled, self.sure = mark, self.since
+            return
+        self.run += 1
+        self.maybe = self.since = at
+        if level == Level.GOOD and (self.run > 2 or (self.run == 2 and mark != self.before)):
+            self.sure = at
 
     def _moved(self, level: int, at: float) -> int:
         if at - self.sure < self.within_s:
@@ -83,7 +110,7 @@ class Motion:
             return
         if not isinstance(saved, list) or len(saved) != 2 or type(saved[0]) is not int:
             raise ValueError(f"not a value and its time: {saved!r}")
-        self.last = self.before = saved[0]
+        self.last = self.before = self.settled = saved[0]
         self.first = self.since = saved_time(saved[1], shift_s, now)
         self.heard = now
         self.noted = True

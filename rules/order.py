@@ -174,7 +174,7 @@ class Absence:
     def remember(self, saved: object, shift_s: float, now: float) -> None:
         state = [None, TRUE, False, False] if saved is None else saved
         if not isinstance(state, list) or len(state) != 4:
-            raise ValueError(f"nothing that is missing: {saved!r}")
+            raise ValueError(f"not what is missing: {saved!r}")
         pending, grade, confirmed, true = state
         if grade not in (TRUE_UNCERTAIN, TRUE):
             raise ValueError(f"not how certain it is: {grade!r}")

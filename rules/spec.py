@@ -202,7 +202,8 @@ class Cel:
     expr: str
     points: tuple[tuple[str, str], ...]
     bools: tuple[str, ...] = ()
-    """The names of those that are true or false; all others are numbers or texts."""
+    texts: tuple[str, ...] = ()
+    """The names of those that are true or false, and of those that are texts; all others are numbers."""
 
 
 Condition = (

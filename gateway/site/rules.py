@@ -243,8 +243,8 @@ def _expression(part: CelShape, field: Field, document: Document, keys: Keys) ->
     if wrong is not None:
         document.complain((*keys, "expr"), wrong)
         return None
-    bools = tuple(name for name, kind in kinds.items() if kind is bool)
-    return spec.Cel(part.expr, tuple(part.points.items()), bools)
+    bools, texts = (tuple(name for name, kind in kinds.items() if kind is one) for one in (bool, str))
+    return spec.Cel(part.expr, tuple(part.points.items()), bools, texts)
 
 
 def find(name: str, field: Field, document: Document, keys: Keys) -> tuple[Device | None, Point | None]:

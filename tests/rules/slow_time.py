@@ -187,13 +187,14 @@ def motion(frames, within_s, still):
             seen = []
         seen.append((time, value, level))
         maybe = [m for m in range(1, len(seen)) if seen[m][1] != seen[m - 1][1]]
-        sure = [
-            seen[m][0] for m in maybe if m + 1 < len(seen) and seen[m + 1][1] == seen[m][1] and seen[m + 1][2] == 0
-        ] + [
-            seen[m][0]
-            for m in maybe
-            if m > 1 and seen[m - 2][1] not in (seen[m - 1][1], seen[m][1]) and seen[m][2] == 0
-        ]
+        sure, settled = [], seen[0][1]
+        for m, (at, one, doubt) in enumerate(seen):
+            if m and m not in maybe and one != settled and not doubt:
+                settled = one
+                sure.append(seen[max(k for k in maybe if k < m)][0])
+            in_a_row = {m, m - 1} <= set(maybe)
+            if in_a_row and not doubt and (m - 2 in maybe or one != seen[m - 2][1]):
+                sure.append(at)
         if any(time - at < within_s for at in sure):
             truth = side(True, level != 0)
         elif any(time - seen[m][0] < within_s for m in maybe):
