@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
-from gateway import config, health, last_good, post_view
+from gateway import config, guardroom, health, last_good, post_view
 from gateway.callers import Callers
 from gateway.certificates import Ending
 from gateway.clock import Clock, SystemClock
@@ -38,7 +38,7 @@ from gateway.link import mqtt
 from gateway.link.uplink import Uplink
 from gateway.metrics import Metrics
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
-from gateway.pipeline import CLOCKS, POST, STATE, Pipeline
+from gateway.pipeline import CLOCKS, STATE, Pipeline
 from gateway.plausible import Plausible
 from gateway.poller import Poller
 from gateway.report import Reporter
@@ -218,7 +218,7 @@ class Parts:
         gone = self.engine.restore(saved, gap.shift_s, bridged=gap.sure)
         for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
-        watch = {key.removeprefix(POST): body for key, body in state.items() if key.startswith(POST)}
+        watch = {key.removeprefix(guardroom.STATE): body for key, body in state.items() if key.startswith(guardroom.STATE)}
         for name in self.post.restore(watch, gap.shift_s, self.clock.monotonic()):
             log.error(
                 "what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name

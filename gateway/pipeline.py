@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from gateway.clock import Clock, Timer, spoken
 from gateway.errors import StorageError
+from gateway.guardroom import BUG, Guardroom, Ways
 from gateway.model import Command, Draft, Mark, Record, Sample, Scan, State, Text, Transition
 from gateway.plausible import Plausible
 from gateway.report import Reporter
@@ -33,12 +34,11 @@ from rules import texts
 from rules.clocks import Clocks
 from rules.engine import Engine, Step
 from rules.lifecycle import ASIDE
-from rules.post import ACTIONS, DEVICE, PERIOD_S, Post, PostSpec
+from rules.post import ACTIONS, DEVICE, Post, PostSpec
 from rules.spec import AlarmSpec
 
 log = logging.getLogger(__name__)
 
-_BUG = Text("内部错误，已记录", "internal error, logged")
 BURST_S = 0.03
 """How long after a burst's first scan its telemetry is committed: what a kill can take."""
 PACK_BYTES = 16 * 1024
@@ -46,8 +46,6 @@ CLOCK_S = 1.0
 """A smaller step of the wall clock is not told to the rules."""
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
-POST = "post/"
-"""Prefix there of what the people on watch have set (`rules.post`)."""
 CLOCKS = "clocks"
 """Key of `clocks` there, as of the last commit."""
 TRAIL = "trail/"
@@ -111,17 +109,16 @@ class Pipeline:
         self._guard = guard
         self._simulated = simulated
         self._plausible = plausible or Plausible({})
-        self._post = post or Post(PostSpec(), {})
-        self._zones = self._post.watched
         self._utc_offset_s = utc_offset_s
         self._clocks: Clocks | None = None
         """As the rules know them."""
-        self._post_timer: Timer | None = None
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
         self._burst_timer: Timer | None = None
         self._state: dict[str, bytes | None] = {}
         self._state_timer: Timer | None = None
+        ways = Ways(self._take, lambda state: self._state.update(state), self._settle)
+        self._guardroom = Guardroom(post or Post(PostSpec(), {}), clock, guard, ways)
         self._state_at = float("inf")
         self._flushed = float("-inf")
         self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
@@ -142,8 +139,8 @@ class Pipeline:
     def take(self, scan: Scan) -> None:
         """A poll's result. Runs to the end without awaiting."""
         scan = self._plausible.judge(scan)
-        if (scan.device, scan.group) in self._zones:  # first: an entry delay begins before the rules see the open door
-            self._look(lambda: self._post.take(scan, self._clock.monotonic()))
+        if (scan.device, scan.group) in self._guardroom.watched:
+            self._guardroom.hear(scan)
         self._take(scan)
 
     def _take(self, scan: Scan) -> None:
@@ -191,43 +188,21 @@ class Pipeline:
             refused = self._set(command)
         else:
             step = self._step(command)
-            refused = step.refused if step else _BUG
+            refused = step.refused if step else BUG
         for tap in self.taps:
             tap(command)
         return refused
 
     def _set(self, command: Command) -> Text | None:
         """What the people on watch set: with its record in one commit."""
-        answer = self._guard.call("site", lambda: (self._post.obey(command, self._clock.monotonic()),))
-        refused = _BUG if answer is None else answer[0]
-        self._keep_post()
+        refused = self._guardroom.obey(command)
         self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
-        self._tell_post()
+        self._guardroom.tell()
         return refused
 
-    def _look(self, look: Callable[[], bool]) -> None:
-        if self._guard.call("site", look):
-            self._tell_post()
-
-    def _keep_post(self) -> None:
-        """What must survive a restart goes with the next commit, which follows at once."""
-        changed, self._post.changed = self._post.changed, {}
-        self._state.update({POST + name: body for name, body in changed.items()})
-
-    def _tell_post(self) -> None:
-        """The device `site` as it is now, to everybody; at least once a second, for nothing clears on one scan."""
-        self._keep_post()
-        now = self._clock.monotonic()
-        self._take(self._post.scan(now))
-        if any(key.startswith(POST) for key in self._state):
+    def _settle(self) -> None:
+        if self._state:
             self._commit_state()
-        if self._post_timer:
-            self._post_timer.cancel()
-        self._post_timer = self._clock.call_at(min(self._post.due, now + PERIOD_S), self._post_due)
-
-    def _post_due(self) -> None:
-        self._guard.call("site", lambda: self._post.wake(self._clock.monotonic()))
-        self._tell_post()
 
     async def written(self) -> None:
         """Until all that was taken so far is on the disk, or announced without it: half a second at most (law 5)."""
@@ -239,7 +214,7 @@ class Pipeline:
         self._step(None)
         self._tell_clocks()
         if (DEVICE, 0) in self._layouts:
-            self._post_due()
+            self._guardroom.wake()
 
     def _step(self, event: Scan | Command | Clocks | None) -> Step | None:
         now = self._clock.monotonic()
@@ -377,8 +352,7 @@ class Pipeline:
 
     def close(self) -> None:
         """The end: hand everything that waits to the journal, and wake up no more."""
-        if self._post_timer:
-            self._post_timer.cancel()
+        self._guardroom.close()
         self._arm(None)
         self.flush()
         if self._state:
