@@ -215,6 +215,20 @@ async def test_it_takes_the_ordinary_way_to_the_district(house):
     assert (view["site/office"], view["site/office.mode"], view["site/level"]) == ("exit_delay", "away", "加强")
 
 
+async def test_an_intrusion_and_its_alarm_are_one_commit(house):
+    """Law 4: a power cut finds both or neither."""
+    await armed(house)
+    await house.go_on(3)
+    await house.turn()
+    lane = house.lanes[0]
+    before = lane.counters().transactions
+    house.parts.pipeline.take(Scan("m", 0, house.clock.monotonic(), (1, 1.0, 0, 1.0, 1), b"\0" * 5))
+    await house.turn()
+    assert house.intrusion() == "unacknowledged"
+    assert lane.counters().transactions == before + 1
+    assert json.loads(lane.state()["post/office"])["intrusion"] is True
+
+
 async def test_a_restart_while_disarmed_or_never_set(house):
     again = await restarted(house)
     assert (again.state, again.parts.post.level) == ("disarmed", 2)
