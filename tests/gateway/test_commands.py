@@ -1,5 +1,6 @@
 """The command line as a person meets it: its words, its exit statuses, and that a daemon needs none of it."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,7 +9,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from gateway.clock import SystemClock
 from gateway.commands.aside import span_s
+from gateway.control import Control
+from gateway.model import Action, Text
+from gateway.restart import Guard
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,3 +113,28 @@ def test_without_a_gateway_the_person_is_told_where_nobody_answers(tmp_path, com
     assert told.returncode == 1
     assert "none.sock" in told.stderr
     assert "无网关应答" in told.stderr
+
+
+async def test_shelving_from_the_command_line_reaches_the_gateway_with_name_reason_and_seconds(tmp_path):
+    """And a refusal is told in both languages, with exit status 1."""
+    seen, path = [], tmp_path / "control.sock"
+
+    def take(command):
+        seen.append(command)
+        return None if len(seen) == 1 else Text("不行", "no")
+
+    server = asyncio.create_task(Control(path, {}, take, SystemClock(), Guard()).run())
+    await until(path.exists)
+    words = ("fire", "--for", "1h30m", "--who", "王师傅", "--why", "检修", "--socket", path)
+    told = await asyncio.to_thread(gengfu, "out-of-service", *words)
+    assert told.returncode == 0, told.stderr
+    assert "王师傅" in told.stdout
+    told = await asyncio.to_thread(gengfu, "shelve", *words)
+    assert (told.returncode, "no / 不行" in told.stderr) == (1, True)
+    assert [(one.action, one.alarm, one.why, one.for_s) for one in seen] == [
+        (Action.TAKE_OUT, "fire", "检修", 5400.0), (Action.SHELVE, "fire", "检修", 5400.0),
+    ]  # fmt: skip
+    told = await asyncio.to_thread(gengfu, "shelve", *words[:1], *words[3:])
+    assert told.returncode == 2, "without a time nothing is asked"
+    server.cancel()
+    await asyncio.gather(server, return_exceptions=True)
