@@ -152,10 +152,10 @@ class Lending:
         try:
             scan = await self._perform(device.bus, spec, poll, caller)
         except BusError as error:
-            points = _points(device, number, error.scan, error.quality)
-            return {"quality": error.quality.label, "why": str(error), "wire": wire, "points": points}
+            rows = points(device, number, error.scan, error.quality)
+            return {"quality": error.quality.label, "why": str(error), "wire": wire, "points": rows}
         worst = Quality(max(scan.qualities, default=0))
-        return {"quality": worst.label, "why": "", "wire": wire, "points": _points(device, number, scan, worst)}
+        return {"quality": worst.label, "why": "", "wire": wire, "points": points(device, number, scan, worst)}
 
     async def _perform(self, name: str, spec: BusSpec, poll: Generator[Exchange, Reply, Scan], caller: Caller) -> Scan:
         step = _stepped(partial(next, poll))
@@ -338,7 +338,8 @@ def _device(device: Device) -> Answer:
     return {"id": device.id, "bus": device.bus, "driver": device.driver, "address": device.address, "groups": groups}
 
 
-def _points(device: Device, number: int, scan: Scan | None, worst: Quality) -> list[Answer]:
+def points(device: Device, number: int, scan: Scan | None, worst: Quality) -> list[Answer]:
+    """A group's points for a person, with where the driver found them."""
     rows = []
     for column, point in enumerate(device.groups[number].points):
         quality = Quality(scan.qualities[column]) if scan else worst

@@ -88,7 +88,8 @@ class OwnLine:
         """Send, and everything that comes: until `timeout_s` after the request has left when nothing does; else until the
         line was quiet for a moment, or for `listen_s`."""
         self.listen(self._quiet_since + self._timing.silence_s - time.monotonic())
-        self._write(request)
+        if request:
+            self._write(request)
         left_at = time.monotonic() + len(request) * self._timing.character_s
         data, after_s = b"", 0.0
         echo = 0
@@ -158,6 +159,8 @@ class LentLine:
         self._channel = channel
 
     def ask(self, request: bytes, timeout_s: float, listen_s: float = 0.0) -> Heard:
+        if not request:
+            return Heard(b"", 0.0)  # the gateway listens; it tells what answers
         told: dict[str, Any] = self._channel.ask(
             {"do": "exchange", "bus": self.spec.id, "request": request.hex(), "timeout_s": timeout_s}
         )

@@ -34,6 +34,7 @@ READ_INPUT = b"\x04\x00\x00\x00\x01"
 class Ask(NamedTuple):
     unit: int
     request: bytes
+    """Empty: only listen."""
     timeout_s: float
     listen_s: float
     """How long to listen on after the answer."""
@@ -94,6 +95,9 @@ class Sweep:
             yield from self._try(unit, READ_ONE, result.wait_s, number, of)
             if self._thorough and unit not in result.found:
                 yield from self._try(unit, READ_INPUT, LATE_S, number, of)
+        heard = yield Ask(0, b"", LATE_S, 0.0, of, of)  # the last ones may be slow, too
+        if heard.data:
+            self._heard_somebody()
         again = [unit for unit in self._again if unit not in result.found]
         for number, unit in enumerate(again):
             for _ in range(REPEATS):
@@ -126,9 +130,13 @@ class Sweep:
                 result.wait_s = min(LONGEST_S, max(SHORTEST_S, FACTOR * slowest_s))
             return True
         if heard.data.removeprefix(request):
-            result.noisy += 1
-            self._again.update(dict.fromkeys(one for one, _ in self._recent if one not in result.found))
+            self._heard_somebody()
         return False
+
+    def _heard_somebody(self) -> None:
+        """Bytes that answer nothing: one of those asked lately may be slow."""
+        self.result.noisy += 1
+        self._again.update(dict.fromkeys(one for one, _ in self._recent if one not in self.result.found))
 
     def _ask(
         self, unit: int, pdu: bytes, wait_s: float, listen_s: float, done: int, of: int

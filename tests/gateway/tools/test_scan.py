@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway import config
+from gateway.commands import app
 from gateway.model import BusKind, BusSpec
 from gateway.tools import scanning
 from gateway.tools.channel import ToolError
@@ -36,10 +39,9 @@ def scanned(line, units=range(1, 9), known=KNOWN, **more):
 
 
 def gengfu(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, timeout=60, check=False, env={"PYTHONPATH": str(ROOT), "COLUMNS": "160"},
-    )  # fmt: skip
+    """The command line in this process: starting Python for each would cost more than the tool."""
+    told = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "160"})
+    return SimpleNamespace(returncode=told.exit_code, stdout=told.stdout, stderr=told.stderr)
 
 
 def test_who_answers_is_found_with_its_template(simulated):
