@@ -39,6 +39,8 @@ _DUTY = (
     ("duty_answer_s", "answer_s", "float", "s", "查岗应答用时", "time to the answer of the duty check"),
     ("duty_operator", "operator", "int", "", "查岗应答操作员编号", "operator who answered the duty check"),
 )
+_ROLES = {bit: bit for bit in ("fire", "fault", "main_power_fault", "backup_power_fault", "line_fault", "feedback")}
+_ROLES["shielded"] = "isolated"
 _OUTCOMES = dict(enumerate(("none", "asked", "confirmed", "answered", "unanswered", "not_delivered", "late")))
 _HEAD = """\
 # Draft of devices that were heard; put them into the site file, and the templates into the folder templates beside it.
@@ -55,10 +57,9 @@ class _Draft:
 
     def bit(self, name: str, group: str, zh: str, en: str, at: Mapping[str, Any]) -> None:
         self.groups.setdefault(group, {"period_s": 60, "safety": True})
-        text = {"zh": zh, "en": en}
-        self.points.append(
-            {"name": name, "group": group, "kind": "bool", "class": "safety", "text": text, "at": dict(at)}
-        )
+        role = {"role": _ROLES[at["bit"]]} if at["bit"] in _ROLES else {}
+        point = {"name": name, "group": group, "kind": "bool", "class": "safety", **role}
+        self.points.append({**point, "text": {"zh": zh, "en": en}, "at": dict(at)})
 
     def device(self) -> None:
         for name, bit, zh, en in _DEVICE:
@@ -134,6 +135,7 @@ def _template(name: str, heard: Sequence[Row]) -> str:
     content = {
         "model": {"vendor": "GB/T 26875.3", "name": name, "text": {"zh": f"传输装置 {name}", "en": f"device {name}"}},
         "driver": DRIVER,
+        "class": "panel",
         "source": "heard on the running gateway by gengfu discover",
         "certainty": "C",
         "proved": False,

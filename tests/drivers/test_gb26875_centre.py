@@ -359,17 +359,36 @@ def test_a_right_site_has_no_mistake():
 
 @given(
     st.lists(
-        st.sampled_from([V01, raw("V04"), raw("V47"), raw("V02"), raw("V03"), b"@@", bytes(40), frame(length=900)])
+        st.sampled_from(
+            [
+                V01,
+                raw("V05"),
+                raw("V11"),
+                raw("V10"),
+                raw("V04"),
+                raw("V47"),
+                raw("V02"),
+                raw("V03"),
+                b"@@",
+                bytes(40),
+                frame(length=900),
+            ]
+        )
     )
 )
 def test_any_mixture_is_survived(parts):
-    """No exception; each scan fits its group and has only good values and reasons."""
-    connection = Connection()
+    """No exception; each scan fits its group and has only good values and reasons; also while persons check on duty and
+    the clock gains and loses trust."""
+    connection = Connection(device(*device().groups, DUTY))
     for at, part in enumerate(parts):
-        connection.receive(part[: 1 + at * 7 % 60], float(at))
+        connection.receive(part[: 1 + at * 7 % 60], float(at), WALL if at % 3 else None)
         connection.receive(part[1 + at * 7 % 60 :], float(at))
+        if at % 4 == 1:
+            connection.tell(Tell("fire-1", "duty_check", 1 + at, float(at)))
     connection.tell(Deadline(1000.0))
-    assert all(value in (0, 1) for value in connection.values.values())
+    states = {name: value for name, value in connection.values.items() if name not in ("answer_s", "operator", "duty")}
+    assert all(value in (0, 1) for value in states.values())
+    assert connection.values.get("duty", 0) in list(Outcome)
 
 
 def test_a_bit_that_a_dialect_does_not_have_is_never_a_reassuring_zero():
