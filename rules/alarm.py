@@ -8,7 +8,7 @@ Guarantees
 * `encode` gives the same bytes as long as nothing that must survive has changed; None when nothing needs to.
 * After `restore` an active alarm stays active until two new frames know its condition to be false: nothing is known at
   boot, and unknown never clears. An on-delay goes on where it was; an off-delay starts anew, for nobody looked in between.
-  Shelving and service end at their time; at once where no clock bridges the gap, or where nobody answers for them.
+  Shelving and service end at their time; soon where no clock bridges the gap, at once where nobody answers for them.
 * What cannot be read is refused as a whole; the alarm is then as new.
 * After a bug (`broke`) it keeps its state and knows nothing until its points are read again.
 
@@ -26,6 +26,7 @@ from functools import partial
 from gateway.model import Action, AlarmClass, Command, Deadline, Mark, Sample, Scan, State, Text, Transition
 from rules.aside import Aside, Suppression, asked, restored
 from rules.calendar import Calendar
+from rules.clocks import Clocks
 from rules.condition import Points, build
 from rules.evidence import History, Witnessed
 from rules.guard import Guard, unguarded
@@ -217,7 +218,15 @@ class Alarm:
         more = [] if self.suppression is None else self.suppression.condition.calendars
         return self.condition.calendars + more
 
-    def obey(self, command: Command, at: float) -> tuple[Transition, ...] | Text:
+    def date(self, clocks: Clocks) -> bool:
+        """The clocks changed; true when that says when what hides it ends."""
+        if self.aside is None or self.aside.dated(clocks) is self.aside:
+            return False
+        self.aside = self.aside.dated(clocks)
+        self.until = self.aside.until
+        return True
+
+    def obey(self, command: Command, at: float, clocks: Clocks | None = None) -> tuple[Transition, ...] | Text:
         """Do what a person asks, or say why not."""
         if command.action in _ENDS:
             if self.state != _ENDS[command.action]:
@@ -233,7 +242,7 @@ class Alarm:
                 return FIRE_LATCHED  # else returning it to service would be a reset that asks nobody
         if event not in (Event.SHELVE, Event.TAKE_OUT):
             return self._move(event, at, command)
-        aside = asked(command, self.spec, at)
+        aside = asked(command, self.spec, at, clocks)
         if isinstance(aside, Text):
             return aside
         moved = self._move(event, at, command)
@@ -298,14 +307,17 @@ class Alarm:
 
     def restore(self, saved: bytes, shift_s: float, now: float, *, bridged: bool = True) -> bool:
         """Take back what `encode` gave, its times moved by `shift_s`; false when it cannot be read. Not `bridged`: nobody
-        knows how long it was off, so what a person hid for a time comes back."""
+        knows how long it was off, so what a person hid for a time comes back, unless the clock is soon set (`Aside.unbridged`)."""
         try:
             self._restore(json.loads(saved), shift_s, now)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             self._restore(json.loads(_NEW), 0.0, now)
             return False
         hidden = State.SHELVED, State.SUPPRESSED
-        if (self.state in _BY_PERSON and not bridged) or (self.state in hidden and self.spec.cls in LIFE):
+        if self.aside is not None and not bridged:
+            self.aside = self.aside.unbridged(now)
+            self.until = self.aside.until
+        if self.state in hidden and self.spec.cls in LIFE:
             self.until = -math.inf
         return True
 

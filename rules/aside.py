@@ -14,9 +14,10 @@ tested: an alarm that is only a consequence.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gateway.model import Action, Command, Text
+from rules.clocks import Clocks
 from rules.condition import Condition, Points, build
 from rules.leaf import NEVER, Leaf
 from rules.spec import LIFE, AlarmSpec
@@ -26,6 +27,8 @@ from rules.truth import FALSE_UNCERTAIN, NOW, SURE, TRUE
 OUT_OF_SERVICE_S = 7 * 86400.0
 ISOLATION_S = 86400.0
 """Out of service, of `LIFE`: renewed by a person every day, or it is back."""
+GRACE_S = 300.0
+"""After a reboot, how long the clock is waited for before what a person hid comes back."""
 DOUBT_S = 60.0
 LONGEST_TEXT = 200
 
@@ -46,12 +49,27 @@ class Aside:
     why: str
     at: float
     until: float
+    wall: float | None = None
+    """`until` in wall time, where the clock was trusted when it was asked for: what a reboot is bridged by."""
+    waiting: bool = False
+    """After a reboot without a trusted clock: `until` is only how long one is waited for."""
 
     def saved(self) -> dict[str, object]:
         return asdict(self)
 
+    def unbridged(self, now: float) -> Aside:
+        """Nobody knows yet how long it was off: over, unless the clock is set within `GRACE_S` and says otherwise."""
+        return replace(self, until=now + GRACE_S if self.wall is not None else -math.inf, waiting=True)
 
-def asked(command: Command, spec: AlarmSpec, at: float) -> Aside | Text:
+    def dated(self, clocks: Clocks) -> Aside:
+        """The clock is set: the end is where it always was. A clock that is corrected later moves nothing."""
+        if not (self.waiting and clocks.trusted and self.wall is not None):
+            return self
+        left_s = min(self.wall - clocks.wall, OUT_OF_SERVICE_S)
+        return replace(self, until=clocks.at + max(0.0, left_s), waiting=False)
+
+
+def asked(command: Command, spec: AlarmSpec, at: float, clocks: Clocks | None = None) -> Aside | Text:
     """What a person's command to hide an alarm comes to, or why it is refused."""
     shelve = command.action == Action.SHELVE
     if shelve and spec.cls in LIFE:
@@ -67,7 +85,8 @@ def asked(command: Command, spec: AlarmSpec, at: float) -> Aside | Text:
     if for_s > longest_s:
         hours = f"{longest_s / 3600:g}"
         return Text(f"时长最多 {hours} 小时", f"for at most {hours} hours")
-    return Aside(command.who[:LONGEST_TEXT], command.why[:LONGEST_TEXT], at, at + for_s)
+    wall = clocks.wall + (at + for_s - clocks.at) if clocks is not None and clocks.trusted else None
+    return Aside(command.who[:LONGEST_TEXT], command.why[:LONGEST_TEXT], at, at + for_s, wall)
 
 
 def longest_out_s(spec: AlarmSpec) -> float:
@@ -84,7 +103,11 @@ def restored(saved: object, shift_s: float, now: float) -> Aside:
     if not (math.isfinite(at) and math.isfinite(until) and until - at <= OUT_OF_SERVICE_S + 1):
         raise ValueError(f"no times: {saved!r}")
     late = max(0.0, at - now)  # never in the future
-    return Aside(str(saved["who"])[:LONGEST_TEXT], str(saved["why"])[:LONGEST_TEXT], at - late, until - late)
+    wall = saved.get("wall")
+    if wall is not None and not (isinstance(wall, int | float) and math.isfinite(wall)):
+        raise ValueError(f"no time: {wall!r}")
+    who, why = str(saved["who"])[:LONGEST_TEXT], str(saved["why"])[:LONGEST_TEXT]
+    return Aside(who, why, at - late, until - late, wall, saved.get("waiting") is True)
 
 
 class Suppression:

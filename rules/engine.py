@@ -121,6 +121,7 @@ class Engine:
             raise ValueError("; ".join(mistakes))
         self._watches = self._index(groups)
         self._aside: set[str] = set()
+        self._clocks: Clocks | None = None
         self._load = Load(now)
         self._noted: bytes | None = None
         """What of the flood was handed out last."""
@@ -251,6 +252,10 @@ class Engine:
         return True
 
     def _set(self, clocks: Clocks, at: float) -> None:
+        self._clocks = clocks
+        for name in sorted(self._aside):
+            if self._by_id[name].date(clocks):
+                self._settle(self._by_id[name], ())
         for alarm in self._alarms:
             if alarm.calendars:
                 self._look(alarm, partial(self._tell, alarm, clocks, at), at)
@@ -271,7 +276,7 @@ class Engine:
         alarm = self._by_id.get(command.alarm)
         if alarm is None:
             return unknown_alarm(command.alarm, self._by_id)
-        answer = alarm.obey(command, at)
+        answer = alarm.obey(command, at, self._clocks)
         if isinstance(answer, Text):
             return answer
         self._settle(alarm, answer)

@@ -108,14 +108,15 @@ suppressed or taken out of service; these arrows are only in the table below.
 * Shelving (G 搁置) and taking out of service (I 停用) need a person, a reason and a time, end by themselves, and are listed as long as they last
   (`gengfu alarms --aside`). Fire, personal and entrapment alarms are never shelved; they are taken out of service for a day at most, and
   that is an alarm of the gateway itself. Shelving ends at 8 h (or `max_shelve_s`), out of service at 7 days at the latest.
-  Where a power cut leaves no clock that could say how long it lasted, both end.
+  After a power cut they go on if the clock is set within five minutes
+  and says that they may; else both end.
 * Suppression by design (H 按设计抑制) lasts while `suppressed_by` is known to be true: it begins with the second frame that says so, ends with the first
   that says otherwise, and after a minute in which nothing is known. Never for fire, personal and entrapment alarms.
 * In G, H and I the condition is judged and recorded as ever (G → G and so on: a record whose `present` changed); nobody is called.
   At the end the alarm is active or normal by its condition; what is unknown is as it was last known.
 
 * 搁置（G）和停用（I）须有人员、原因和时限，到时自动结束，期间一直列出（`gengfu alarms --aside`）。火警、求助、困人报警不得搁置；停用最长一天，并由网关自身报警提示。
-  搁置最长 8 小时（或 `max_shelve_s`），停用最长 7 天。断电后若无时钟可知过了多久，两者即结束。
+  搁置最长 8 小时（或 `max_shelve_s`），停用最长 7 天。断电后，若五分钟内时钟同步且未到期则继续，否则两者即结束。
 * 按设计抑制（H）仅在已知 `suppressed_by` 成立时有效：连续两帧成立才开始，一帧不成立即结束，一分钟内情况不明也结束。不适用于火警、求助、困人。
 * 在 G、H、I 中，条件照常判断并记录（G → G 等：`present` 改变的记录），但不呼叫人。结束时按条件恢复为报警或正常；情况不明时以最后已知为准。
 """

@@ -38,6 +38,8 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
     )
     parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
     out.print(table("Parts 部件", ("part", "state"), parts))
+    if answer["aside"]:
+        out.print(aside_table(answer["aside"]))
     for name, fault in answer["faults"].items():
         out.print(f"fault 故障 {name}: {fault}", style="red", markup=False)
 

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.model import Action, AlarmClass, Command, Deadline, Quality, Scan, State
 from rules import aside
+from rules.clocks import Clocks
 from rules.engine import Engine
 from rules.spec import LIFE, Above, Equals
 from tests.rules.transcript import LETTERS, alarm, good, play
@@ -253,6 +254,47 @@ def test_where_no_clock_bridges_the_gap_it_ends(action, letter):
     )
 
 
+def rebooted(spec, *, trusted=True, at=0.0, wall=5000.0):
+    """Taken out of service for an hour at 10 s (wall 5010); the power fails; the new boot's clock begins at 0, not set."""
+    engine = engine_of(spec)
+    engine.step(good("s", 9, 0, at=1.0), 1.0)
+    engine.step(Clocks(2.0, 5002.0, trusted, 0.0), 2.0)
+    ask(engine, Action.TAKE_OUT, 10.0, 3600.0)
+    again = engine_of(spec, at)
+    assert again.restore(engine.save(), -10.0, bridged=False) == []
+    assert again.step(Clocks(at, wall, False, 0.0), at).transitions == () or not trusted
+    return again
+
+
+def test_after_a_reboot_the_end_is_where_it_was_once_the_clock_is_set():
+    """A box without a clock battery: NTP needs a minute. A later correction of the clock moves nothing."""
+    again = rebooted(spec_of(AlarmClass.FIRE))
+    assert again.alarms()["fire"].aside.waiting
+    assert again.step(Clocks(60.0, 6000.0, True, 0.0), 60.0).transitions == ()
+    assert again.alarms()["fire"].aside.until == 60.0 + 8610.0 - 6000.0
+    again.step(Clocks(70.0, 9e9, True, 0.0), 70.0)
+    third = engine_of(spec_of(AlarmClass.FIRE), 80.0)
+    third.restore(again.save(), 0.0)
+    [end] = third.step(None, 4000.0).transitions
+    assert (end.at, end.after) == (2670.0, State.UNACKNOWLEDGED)
+
+
+@pytest.mark.parametrize("clocks", [None, Clocks(60.0, 8611.0, True, 0.0), Clocks(60.0, 6000.0, False, 0.0)])
+def test_after_a_reboot_it_comes_back_when_its_time_was_over_or_nobody_knows(clocks):
+    """In the five minutes that a clock is waited for, or at once when it says so."""
+    again = rebooted(spec_of())
+    found = [] if clocks is None else list(again.step(clocks, 60.0).transitions)
+    found += again.step(None, 301.0).transitions
+    [end] = found
+    assert end.at == (60.0 if clocks and clocks.trusted else 300.0)
+    assert end.after == State.UNACKNOWLEDGED
+
+
+def test_without_a_clock_from_the_beginning_a_reboot_ends_it_at_once():
+    again = rebooted(spec_of(), trusted=False)
+    assert again.alarms()["fire"].state == State.UNACKNOWLEDGED
+
+
 def test_who_why_and_until_are_listed_as_long_as_it_lasts():
     engine = engine_of(spec_of())
     ask(engine, Action.SHELVE, 10.0, 60.0, "Li", "paint")
@@ -266,7 +308,7 @@ def test_who_why_and_until_are_listed_as_long_as_it_lasts():
 
 BROKEN = [
     None, [], {}, {"who": "Li", "why": "x", "at": 0}, {"who": "Li", "why": "x", "at": 0, "until": 1e300},
-    {"who": "Li", "why": "x", "at": float("nan"), "until": 5}, {"who": "Li", "why": "x", "at": [], "until": 5},
+    {"who": "Li", "why": "x", "at": 0, "until": 5, "wall": "x"}, {"who": "Li", "why": "x", "at": float("nan"), "until": 5}, {"who": "Li", "why": "x", "at": [], "until": 5},
 ]  # fmt: skip
 
 
