@@ -8,6 +8,13 @@ The map, from the inside out:
 | `truth`        | the five values a condition can have, and what each may do                             |
 | `measure`      | one value -> truth: level with hysteresis, equality, bit, rate                         |
 | `condition`    | a rule's tree of comparisons, kept up to date scan by scan                             |
+| `window`       | k of n within a time                                                                   |
+| `motion`       | does a value move: changed, frozen                                                     |
+| `edges` `order`| over the past of other conditions: held, n times, in this order, one without the other |
+| `keep`         | a latch with its own reset; what was true at a moment                                  |
+| `calendar`     | a schedule; `clocks` tells it the wall time                                            |
+| `expression`   | a free expression over several points                                                  |
+| `virtual`      | points that are computed from others                                                   |
 | `timing`       | on-delay and off-delay: from a condition to "active" or "not active"                   |
 | `lifecycle`    | the standard's table of states and events, and its picture                             |
 | `aside`        | what hides an alarm for a time: a person, or its design                                |
