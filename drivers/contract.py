@@ -42,6 +42,9 @@ class Exchange:
     """On a line: who is asked, as the site file says it..."""
     sound: Callable[[bytes], bool] | None = None
     """...and whether a whole frame (by `framing`) would be an answer to trust. With both, a second answer is found out."""
+    noise_bytes: int = 0
+    """So many bytes that can begin no reply are thrown away before one: transceivers make a byte or two when they turn
+    round. Only for protocols whose checksum sees a frame that was shifted by that (not for a one-byte sum)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ QUALITIES = {
 CrcOrder = Literal["low_first", "high_first"]
 """The standard sends the CRC's low byte first; some vendors do not (standards.md 3.8)."""
 
+NOISE_BYTES = 2
 _MBAP_BYTES = 6
 """Transaction, protocol and length; the unit is counted in the length."""
 FRAME_BYTES = {BusKind.SERIAL: 3, BusKind.TCP: _MBAP_BYTES + 1}
@@ -148,7 +149,7 @@ def _rtu_link(unit: int, timeout_s: float | None, settle_s: float, order: Litera
     def prepare(request: Request) -> Callable[[], Exchange]:
         frame = bytes([unit]) + request.pdu
         frame += crc16(frame).to_bytes(2, order)
-        exchange = Exchange(frame, _rtu_framing(unit, request), None, timeout_s, settle_s, unit, sound)
+        exchange = Exchange(frame, _rtu_framing(unit, request), None, timeout_s, settle_s, unit, sound, NOISE_BYTES)
         return lambda: exchange
 
     def sound(frame: bytes) -> bool:

@@ -106,6 +106,7 @@ class Bus:
             **asdict(wire.counters),
             "modes": list(self._modes),
             "stale_frames": wire.stale_frames,
+            "noise_bytes": wire.noise_bytes,
         }
 
     def close(self) -> None:

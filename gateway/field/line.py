@@ -52,11 +52,15 @@ class Inbox:
         self.buffer = bytearray()
         self.dropped = 0
         """Whole frames that answered nothing, or an earlier request."""
+        self.noise_bytes = 0
+        """Thrown away before replies (`Exchange.noise_bytes`)."""
+        self._noise_left = 0
         self._older = 0
         self._echo_due = False
 
-    def expect(self, echo: bool) -> None:
-        """A request goes out: what is here now is older than it."""
+    def expect(self, exchange: Exchange, echo: bool) -> None:
+        """Its request goes out: what is here now is older than it."""
+        self._noise_left = exchange.noise_bytes
         self._older = len(self.buffer)
         self._echo_due = echo
 
@@ -72,7 +76,15 @@ class Inbox:
             self._echo_due = False
             del buffer[: len(own)]
         while buffer:
-            length = exchange.framing(buffer)
+            try:
+                length = exchange.framing(buffer)
+            except BusError:
+                if not self._noise_left:
+                    raise
+                self._noise_left -= 1
+                self.noise_bytes += 1
+                del buffer[0]
+                continue
             if not 0 < length <= LONGEST_FRAME_BYTES:
                 raise BusError(Quality.BAD_FRAME, f"a frame of {length} bytes")
             if len(buffer) < length:

@@ -79,6 +79,10 @@ class Wire:
     def stale_frames(self) -> int:
         return self._inbox.dropped
 
+    @property
+    def noise_bytes(self) -> int:
+        return self._inbox.noise_bytes
+
     def open(self, port: Ends, precise: Silences | None = None) -> None:
         """Use `port`; `precise` is for silences that the loop's own clock is too coarse for."""
         self._port = port
@@ -198,7 +202,7 @@ class Wire:
         self._left_at = now + leaving_s
         self._free_at = self._left_at + self._timing.silence_s
         self._early_until = now + _CLOCKS * leaving_s if self._serial and not self.spec.echo else 0.0
-        self._inbox.expect(self.spec.echo)
+        self._inbox.expect(exchange, self.spec.echo)
         self._strays = 0
         timeout_s = self.spec.reply_timeout_s if exchange.timeout_s is None else exchange.timeout_s
         self._timeout_s = timeout_s if self._longest_s is None else min(timeout_s, self._longest_s)

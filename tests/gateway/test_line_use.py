@@ -1,0 +1,66 @@
+"""What a line's time is spent on, in virtual time: nothing but characters, the devices' own time, and the silences."""
+
+import pytest
+
+from drivers import DRIVERS
+from firmware_sim.slave import Answer
+from gateway.errors import BusError
+from gateway.model import BusKind, Quality
+from tests.drivers.loading import device
+from tests.faults.virtual_line import World
+
+SCENE = "lines: [{id: line, devices: [{id: one, template: generic_smoke_loop, address: 1, values: {density: 1.11}}]}]"
+REQUEST_BYTES, REPLY_BYTES = 8, 9
+RESPONSE_S = 0.005
+
+
+def opened():
+    return DRIVERS["modbus"].open(device("generic_smoke_loop", 1, "one"), BusKind.SERIAL)
+
+
+@pytest.mark.parametrize(("baud", "least"), [(1200, 0.99), (9600, 0.99), (115200, 0.99)])
+async def test_polls_back_to_back_use_the_line_whole_and_none_is_too_early(tmp_path, baud, least):
+    """As a share of what T3.5, the bytes and the device's response time leave; late timers are the machine's."""
+    world, poll = World(tmp_path, SCENE, baud=baud), opened()
+    await world.perform(poll(0))
+    since, count = world.clock.now, 200
+    for _ in range(count):
+        assert (await world.perform(poll(0))).values[0] == pytest.approx(1.11)
+    silence_s = 0.00175 if baud > 19200 else 3.5 * 11 / baud
+    simulated_s = 0.00175 if baud > 19200 else 3.5 * 10 / baud  # the device's own reckoning of T3.5
+    ideal_s = (REQUEST_BYTES + REPLY_BYTES) * 10 / baud + silence_s + max(RESPONSE_S, simulated_s)
+    assert least <= count * ideal_s / (world.clock.now - since) <= 1.0001
+    assert world.log.complaints == []
+
+
+class Noisy:
+    """A device whose transceiver says `noise` when it turns round."""
+
+    def __init__(self, slave, noise):
+        self._slave, self.noise, self.device = slave, noise, slave.device
+
+    def hear(self, frame, values, fault):
+        answer = self._slave.hear(frame, values, fault)
+        if isinstance(answer, Answer):
+            return Answer(answer.device, self.noise + answer.data, answer.points)
+        return answer
+
+
+@pytest.mark.parametrize("noise", [b"\x00", b"\xff", b"\x00\xfe", b"\x01", b"\x03\x01"])
+async def test_a_byte_or_two_of_noise_before_a_reply_is_thrown_away(tmp_path, noise):
+    """The checksum still decides; nothing is drained, and it is counted. Noise that looks like a beginning is a bad frame."""
+    world = World(tmp_path, SCENE, slaves=lambda slaves: [Noisy(slaves[0], noise)])
+    poll = opened()
+    for turn in range(1, 6):
+        scan = await world.perform(poll(0))
+        assert scan.values[0] == pytest.approx(1.11)
+        assert world.bus.status()["noise_bytes"] == turn * len(noise)
+    assert world.bus.counters.drains == 1
+
+
+async def test_more_noise_than_that_is_a_bad_frame(tmp_path):
+    """Somebody else is talking."""
+    world = World(tmp_path, SCENE, slaves=lambda slaves: [Noisy(slaves[0], b"\x00\x00\x00")])
+    result = await world.perform(opened()(0))
+    assert isinstance(result, BusError)
+    assert result.quality is Quality.BAD_FRAME
