@@ -119,7 +119,7 @@ def _devices(status: dict[str, Any], points: list[dict[str, Any]]) -> Table:
     for column in ("line", "device", "place 位置", "quality", "points"):
         table.add_column(column, overflow="fold")
     for device in status["devices"]:
-        if device["id"] == "gateway":
+        if device["id"] in ("gateway", "site"):
             continue
         mine = [point for point in points if point["id"].startswith(f"{device['id']}/")]
         cell = Text(" ")
