@@ -7,6 +7,7 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from time import process_time
 
@@ -478,3 +479,64 @@ def test_a_fire_alarm_on_a_point_that_is_read_too_rarely_is_refused(tmp_path):
     told = [mistake for mistake in caught.value.mistakes if "12 s" in mistake.en]
     assert {mistake.path for mistake in told} == {"alarms[0].when", "alarms[2].when"}
     assert all("12 秒" in mistake.zh for mistake in told)
+
+
+def test_conditions_over_time_are_what_the_file_says():
+    """Days as numbers, times as seconds after midnight, holidays as days; computed points on a device of their own."""
+    site = load(SITES / "good" / "over_time.yaml")
+    when = {alarm.id: alarm.when for alarm in site.alarms}
+    fire, other = spec.Equals("a/alarm", True), spec.Equals("b/alarm", True)
+    assert when["held"] == spec.Held(fire, 30)
+    assert when["sequence"] == spec.Sequence((fire, other), 60)
+    assert when["absence"] == spec.Absence(fire, other, 60)
+    assert when["latch"] == spec.Latch(fire, other)
+    days = tuple(date.fromisoformat(f"2026-10-{day}").toordinal() for day in ("01", "02", "10"))
+    night = spec.Schedule((4, 5, 7), 22 * 3600 + 1800, 6 * 3600, days[:2], days[2:])
+    assert when["night"] == spec.All((night, spec.Equals("site/level", 2)))
+    expression = spec.Cel(
+        "x - 2 * y > 5 && !fire", (("x", "a/density"), ("y", "b/density"), ("fire", "a/alarm")), ("fire",)
+    )
+    assert when["cel"] == expression
+    assert site.utc_offset_s == 28800
+    assert [(one.id, one.of, one.longest_s, one.window_s) for one in site.computed] == [
+        ("virtual/gap", "difference", 3, 0),
+        ("virtual/fires", "count_true", 3, 0),
+        ("virtual/drain", "rate", 30, 3600),
+    ]
+    (device,) = (one for one in site.builtin if one.id == "virtual")
+    points = [
+        (group.points[0].id, group.points[0].unit, group.points[0].kind, group.period_s) for group in device.groups
+    ]
+    assert points == [
+        ("virtual/gap", "%/m", Kind.FLOAT, 1),
+        ("virtual/fires", "", Kind.INT, 1),
+        ("virtual/drain", "%/s", Kind.FLOAT, 10),
+    ]
+
+
+def test_inputs_of_a_computed_point_can_be_chosen_by_role_and_zone(tmp_path):
+    """All points with the role in the fire compartment, in the order of the file."""
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    text = (SITES / "templates" / "station.yaml").read_text(encoding="utf-8")
+    (folder / "station.yaml").write_text(
+        text.replace("name: density,", "name: density, role: density,"), encoding="utf-8"
+    )
+    site = written(
+        tmp_path,
+        "gateway: {id: g}\n"
+        "buses: [{id: line, kind: serial, port: /dev/ttyUSB0}]\n"
+        "devices:\n"
+        "  - {id: a, bus: line, template: station, address: 1, place: {zone: z1}}\n"
+        "  - {id: b, bus: line, template: station, address: 2, place: {zone: z2}}\n"
+        "  - {id: c, bus: line, template: station, address: 3, place: {zone: z1}}\n"
+        "virtual:\n"
+        "  - {id: worst, of: maximum, role: density, zone: z1}\n"
+        "  - {id: all, of: mean, role: density}\n"
+        "alarms: []\n",
+    )
+    found = config.load(site, folder, KNOWN)
+    assert [one.points for one in found.computed] == [
+        ("a/density", "c/density"),
+        ("a/density", "b/density", "c/density"),
+    ]
