@@ -102,6 +102,8 @@ class Scenario:
     happens: tuple[Order | Restart | Dated, ...]
     expect: tuple[Expectation, ...]
     clocks: Clocks = NOON
+    read_s: float = 0.0
+    """No group is read more often; for what takes days. Silences that are shorter are then told."""
 
     @property
     def end(self) -> float:
@@ -144,13 +146,17 @@ def play(
     scenario: Scenario, tracks: tuple[Track, ...], specs: Mapping[str, AlarmSpec], start: Start
 ) -> list[Difference]:
     """What is other than expected."""
-    return _Play(scenario, tracks, specs, start).play()
+    return _Play(scenario, _slowed(scenario, tracks), specs, start).play()
 
 
 def scans(scenario: Scenario, tracks: tuple[Track, ...]) -> int:
     """How many readings it takes, at most: what playing it costs."""
     steps = max(map(len, scenario.series.values()), default=0)
-    return sum(int(scenario.end / track.period_s) + 1 + steps * track.calls for track in tracks)
+    return sum(int(scenario.end / track.period_s) + 1 + steps * track.calls for track in _slowed(scenario, tracks))
+
+
+def _slowed(scenario: Scenario, tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+    return tuple(replace(track, period_s=max(track.period_s, scenario.read_s)) for track in tracks)
 
 
 class _Due(NamedTuple):

@@ -127,7 +127,7 @@ def _warnings(site: Site, report: CheckReport) -> list[Mistake]:
     rules = judged(site)
     tried: list[Scenario] = []
     wrong: list[Mistake] = []
-    for path in scenarios.beside(site.source):
+    for path in scenarios.beside(site.source, deep=True):
         try:
             tried += scenarios.load(path, rules)
         except ConfigError as error:

@@ -54,8 +54,11 @@ def try_rules(
     Exit status: 0 all passed, 1 something failed or there is no scenario, 78 the site or a scenario file is wrong.
     """
     rules, files = _load(site, scenarios)
+    uncovered: list[str] = []
+    if coverage:
+        slow = [] if scenarios else _load(site, scenario_files.beside(site, deep=True))[1]
+        uncovered = scenario_files.uncovered(rules, [one for _, ones in (*files, *slow) for one in ones])
     failed, passed, total = _play(rules, files)
-    uncovered = scenario_files.uncovered(rules, [one for _, ones in files for one in ones]) if coverage else []
     if as_json:
         answer: dict[str, object] = {
             "scenarios": total,

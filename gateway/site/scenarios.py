@@ -46,9 +46,11 @@ def load(path: Path, site: Judged) -> tuple[Scenario, ...]:
     return made
 
 
-def beside(site: Path) -> list[Path]:
-    """The scenario files of a site where none are named: those in ``scenarios/`` beside its file."""
-    return sorted((site.parent / "scenarios").glob("*.yaml"))
+def beside(site: Path, *, deep: bool = False) -> list[Path]:
+    """The scenario files of a site where none are named: those in ``scenarios/`` beside its file. `deep`: also those in
+    folders inside, which take long and are played only where they are named."""
+    folder = site.parent / "scenarios"
+    return sorted(folder.rglob("*.yaml") if deep else folder.glob("*.yaml"))
 
 
 def uncovered(site: Judged, tried: Iterable[Scenario]) -> list[str]:
@@ -120,6 +122,7 @@ class _Reader:
             tuple(one for one in happens if one is not None),
             tuple(one for one in expect if one is not None),
             _clocks(shape.clock, 0.0) if shape.clock else NOON,
+            shape.read_every or 0.0,
         )
         if made.expect and (cost := scenario.scans(made, self._tracks)) > LONGEST_SCANS:
             told = Text(

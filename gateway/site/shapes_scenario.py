@@ -80,6 +80,7 @@ class ExpectationShape(Shape):
 class ScenarioShape(Shape):
     name: Words
     clock: Clock = ""
+    read_every: Step | None = None
     every: Step = 1.0
     usual: dict[str, Plain] = field("未提及测点的常值", "what points say that nobody mentions", {})
     points: dict[str, str] = field("各测点的数值序列", "series by point", {})

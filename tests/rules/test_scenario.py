@@ -121,6 +121,13 @@ def test_a_group_is_read_at_its_own_period():
     assert len(differences(one, SMOKE)) == 1
 
 
+def test_a_scenario_of_days_reads_nothing_more_often_than_it_says():
+    """It costs less, and what is silent for less than that is told."""
+    one = replace(scenario("0x4 6 0", stands(60, silent="unacknowledged", fire="normal")), read_s=20.0)
+    assert scans(one, (TRACK,)) == 4
+    assert differences(one, SMOKE, SILENT) == []
+
+
 def test_a_terminal_that_calls_does_so_at_each_change():
     calling = Track(("smoke", 0), ("smoke/0",), 100.0, calls=True)
     one = scenario("0x4 6x2 0", Becomes(5, "fire", State.UNACKNOWLEDGED))
