@@ -23,7 +23,7 @@ from tests.drivers.loading import device
 from tests.faults.virtual_line import World
 
 FULL = os.environ.get("GENGFU_FAULTS") == "full"
-READS = 100_000 if FULL else 600
+READS = 100_000 if FULL else 400
 PERIOD_S = 1.0
 TIMEOUT_S, QUIET_S = 0.1, 0.3
 SCENE = """
@@ -215,6 +215,6 @@ async def test_one_dead_device_beside_31_live_ones(tmp_path, baud):
 
 async def test_one_garbling_device_beside_31_live_ones(tmp_path):
     """It answers, and never well: each poll costs a drain, and the others keep their period (R24)."""
-    found, ill, _ = await periods_of_the_others(tmp_path, 115200, {"what": "garbled", "bits": 3}, 120)
+    found, ill, _ = await periods_of_the_others(tmp_path, 115200, {"what": "garbled", "bits": 3}, 60)
     assert found[int(len(found) * 0.95)] <= 1.1
     assert not any(scan.qualities == bytes(3) for scan in ill)
