@@ -7,6 +7,7 @@ Guarantees
   drivers'. Nothing a tool asks enters the rules or the telemetry.
 * One exchange is one idle slot (`gateway.slots`): a safety poll never waits for two. When the tool's connection ends, what
   it asked is dropped, and its taps with it.
+* The bytes of a line on which a device tells texts (card numbers) are told to nobody.
 * What a tap keeps is bounded: `KEPT` events, then the oldest go and are counted.
 
 Requests: ``tool`` (begin), ``exchange`` (bus, request in hex, timeout_s), ``peek`` (device, group), ``tap`` (bus or device, or all) and then
@@ -32,7 +33,7 @@ from gateway.config import Site
 from gateway.control import Answer, Caller, Refused, Talk
 from gateway.errors import BusError
 from gateway.field.line import Timing
-from gateway.model import BusKind, BusSpec, Command, Device, Quality, Scan, Text
+from gateway.model import BusKind, BusSpec, Command, Device, Kind, Quality, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.poller import Poller, tapped
 from gateway.wire import payloads
@@ -211,6 +212,8 @@ class Lending:
         return {"devices": sorted(heard), "at": self._clock.monotonic(), "wall": self._clock.wall()}
 
     def _tap_bytes(self, name: str, taps: _Taps, caller: Caller) -> None:
+        if any(tells_texts(device) for device in self._site.devices if device.bus == name):
+            return
         poller = self._pollers[name]
 
         def tell(way: str, data: bytes) -> None:
@@ -269,6 +272,11 @@ def worst_s(spec: BusSpec, exchange: Exchange, reply_bytes: int) -> float:
         return timeout_s + exchange.settle_s
     characters_s = (len(exchange.request) + reply_bytes) * timing.character_s
     return timing.silence_s + characters_s + timeout_s + max(timing.quiet_s, exchange.settle_s)
+
+
+def tells_texts(device: Device) -> bool:
+    """Whether personal data may be in its bytes."""
+    return any(point.kind is Kind.TEXT for group in device.groups for point in group.points)
 
 
 def _one(poll: Generator[Exchange, Reply, Scan], exchange: Exchange) -> Generator[Exchange, Reply, Exchange | Scan]:

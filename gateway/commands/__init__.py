@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import aside, callers, check, doctor, field, guard, init, library, live, rules, site
+from gateway.commands import aside, callers, check, doctor, field, guard, init, library, live, peek, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,9 @@ app.command()(guard.disarm)
 app.command()(guard.level)
 app.command()(live.read)
 app.command()(field.scan)
-app.command()(field.peek)
+app.command()(peek.peek)
+app.command()(field.record)
+app.command()(field.replay)
 app.command()(callers.discover)
 app.command("duty-check")(callers.duty_check)
 app.command()(site.decode)
