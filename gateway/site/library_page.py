@@ -11,6 +11,9 @@ from gateway.site import library
 from gateway.site.library import ParameterShape, Rule
 from gateway.site.roles import CLASSES, NUMBER, ROLES
 
+KEYS = ("when", "on_delay_s", "off_delay_s", "suppressed_by")
+"""Of an alarm: what is shown as it stands in the file."""
+
 _HEAD = """# The rule library 规则库
 
 Generated from `rules/library/*.yaml` by `make reference`; do not edit. 本文件由程序生成，请勿手工修改。
@@ -90,8 +93,8 @@ def needs(rule: Rule) -> str:
 
 
 def condition(rule: Rule) -> str:
-    """The condition and its times, as in the library's file."""
-    told = {key: value for key, value in rule.shape.alarm.items() if key in ("when", "on_delay_s", "off_delay_s")}
+    """The condition, its times and what suppresses it, as in the library's file."""
+    told = {key: value for key, value in rule.shape.alarm.items() if key in KEYS}
     text: str = yaml.safe_dump(told, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
     return text.rstrip("\n")
 

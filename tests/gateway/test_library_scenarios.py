@@ -1,5 +1,6 @@
 """The scenarios of the rule library, ``library/{fast,slow}/scenarios``: each rule raises where it should, and only there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,15 @@ from rules.scenario import play
 HERE = Path(__file__).parent / "library"
 ROOT = Path(__file__).parents[2]
 SITES = {name: judged(config.load(HERE / name / "site.yaml")) for name in ("fast", "slow")}
-COMPOUND = judged(config.load(ROOT / "examples" / "compound" / "site.yaml"))
+EXAMPLES = {name: ROOT / "examples" / name / "site.yaml" for name in ("compound", "station")}
+FULL = os.environ.get("GENGFU_FAULTS") == "full"
+"""Also those that take minutes."""
 
 
 def read(site, rules):
+    paths = [*scenarios.beside(site), *(sorted(site.parent.glob("scenarios/slow/*.yaml")) if FULL else ())]
     return [
-        pytest.param(rules, one, id=f"{path.stem}: {one.name}")
-        for path in scenarios.beside(site)
-        for one in scenarios.load(path, rules)
+        pytest.param(rules, one, id=f"{path.stem}: {one.name}") for path in paths for one in scenarios.load(path, rules)
     ]
 
 
@@ -60,8 +62,11 @@ def test_scenario_of_days(rules, scenario):
     assert play(scenario, tracks, rules.specs, lambda now, saved: Alone(rules, now, saved)) == []
 
 
-@pytest.mark.parametrize(("rules", "scenario"), read(ROOT / "examples/compound/site.yaml", COMPOUND))
-def test_scenario_of_the_compound(rules, scenario):
+@pytest.mark.parametrize(
+    ("rules", "scenario"), [one for site in EXAMPLES.values() for one in read(site, judged(config.load(site)))]
+)
+def test_scenario_of_an_example(rules, scenario):
+    """What a newcomer copies does what it says."""
     assert play(scenario, rules.tracks(), rules.specs, rules.watch) == []
 
 
