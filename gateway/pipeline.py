@@ -43,7 +43,7 @@ BURST_S = 0.03
 """How long after a burst's first scan its telemetry is committed: what a kill can take."""
 PACK_BYTES = 16 * 1024
 CLOCK_S = 1.0
-"""A smaller step of the wall clock is not told to the rules."""
+"""How often the clocks are compared; a smaller step of the wall clock is not told to the rules."""
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
 CLOCKS = "clocks"
@@ -112,6 +112,7 @@ class Pipeline:
         self._utc_offset_s = utc_offset_s
         self._clocks: Clocks | None = None
         """As the rules know them."""
+        self._clocks_due = float("-inf")
         self._commit_s = commit_s
         self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
         self._burst_timer: Timer | None = None
@@ -162,9 +163,13 @@ class Pipeline:
                 self._burst_timer = self._clock.call_at(self._flush_at(), self.flush)
 
     def _tell_clocks(self) -> None:
-        """Schedules go by the wall clock: whether it is trusted, and where it stands, is looked at with each scan, the
-        gateway's own once a second at the latest."""
-        at, wall, trusted = self._clock.monotonic(), self._clock.wall(), self._clock.trusted()
+        """Schedules go by the wall clock: whether it is trusted, and where it stands, is looked at once a second, with the
+        gateway's own scan at the latest."""
+        at = self._clock.monotonic()
+        if at < self._clocks_due:
+            return
+        self._clocks_due = at + CLOCK_S
+        wall, trusted = self._clock.wall(), self._clock.trusted()
         told = self._clocks
         if told is None or told.trusted != trusted or abs((wall - at) - (told.wall - told.at)) > CLOCK_S:
             self._clocks = Clocks(at, wall, trusted, self._utc_offset_s)
