@@ -34,7 +34,7 @@ from types import ModuleType
 from tests.mutation.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / ".mutants.jsonl"
+RESULTS = Path(os.environ.get("GENGFU_MUTANTS", ROOT / ".mutants.jsonl"))
 PARTS = ("rules", "gateway", "drivers", "tests")
 LIMIT_S = 180.0
 """A mutant that takes longer hangs: killed."""
@@ -57,9 +57,11 @@ class InMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.mutant.source(), f"<mutant of {self.mutant.module}>", "exec"), module.__dict__)
 
 
-def tests_of(module: str, tree: Path) -> list[str]:
-    """All test files of the rules, the likeliest to notice first."""
+def files_for(module: str, tree: Path, *, quick: bool) -> list[str]:
+    """All test files of the rules, the likeliest to notice first; `quick`: those of the module alone."""
     own = module.rpartition(".")[2]
+    if quick:
+        return [str(tree / f"tests/rules/test_{own}.py")]
     files = [file for file in sorted((tree / "tests/rules").glob("test_*.py")) if file.stem != "test_texts"]
     rank = {f"test_{own}": 0, **{name: 1 + n for n, name in enumerate(OTHERS)}}
     return [str(file) for file in sorted(files, key=lambda file: rank.get(file.stem, len(rank)))]
@@ -134,23 +136,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="so many mutants, picked at random")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="modules, with commas")
+    parser.add_argument(
+        "--quick", action="store_true", help="only the tests of the module itself: says less, costs little"
+    )
     given = parser.parse_args(arguments)
     tree = copied()
     try:
-        return _tell(*_try(tree, chosen(tree, given.only.split(",") if given.only else (), given.sample, given.seed)))
+        picked = chosen(tree, given.only.split(",") if given.only else (), given.sample, given.seed)
+        return _tell(*_try(tree, picked, quick=given.quick))
     finally:
         shutil.rmtree(tree, ignore_errors=True)
 
 
-def _try(tree: Path, picked: Sequence[Mutant]) -> tuple[int, list[str]]:
+def _try(tree: Path, picked: Sequence[Mutant], *, quick: bool) -> tuple[int, list[str]]:
     """How many were killed, and the names of the survivors."""
-    tests = hashlib.sha256(
-        b"".join(file.read_bytes() for file in sorted((tree / "tests/rules").glob("*.py")))
-    ).hexdigest()
+    texts = b"".join(file.read_bytes() for file in sorted((tree / "tests/rules").glob("*.py")))
+    tests = f"{hashlib.sha256(texts).hexdigest()} {quick}"
     known = _known()
     importlib.import_module("hypothesis")  # what every child needs is loaded once
     importlib.import_module("pytest")
-    if not run(None, tests_of("", tree), tree):
+    first = files_for(picked[0].module if quick else "", tree, quick=quick)
+    if not run(None, first, tree):
         sys.stdout.write("the tests fail without any mutant: nothing can be said\n")
         raise SystemExit(2)
     killed, survivors = 0, []
@@ -158,7 +164,7 @@ def _try(tree: Path, picked: Sequence[Mutant]) -> tuple[int, list[str]]:
         for number, mutant in enumerate(picked, 1):
             name = key(mutant, tests)
             if name not in known:
-                known[name] = run(mutant, tests_of(mutant.module, tree), tree)
+                known[name] = run(mutant, files_for(mutant.module, tree, quick=quick), tree)
                 results.write(json.dumps({"key": name, "survived": known[name], "mutant": mutant.name}) + "\n")
                 results.flush()
             killed += not known[name]
