@@ -8,6 +8,7 @@ left out. Nothing is opened but the site file, its templates and the uplinks' ce
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,9 +163,10 @@ def report(site: Site, drivers: Mapping[str, Driver] = DRIVERS) -> CheckReport:
                 alarm.severity.name.lower(),
                 _both(alarm.text),
                 _both(alarm.place.text()),
-                tuple(_worst_s(alarm, dead, devices, buses, polls, rounds, lost) for dead in (0, 1, 2)),  # type: ignore[arg-type]  # three of them
+                tuple(_worst_s(alarm, seen, dead, devices, buses, polls, rounds, lost) for dead in (0, 1, 2)),  # type: ignore[arg-type]  # three of them
             )
             for alarm in site.alarms
+            for seen in (_read(alarm.when, site),)
         ),
     )
 
@@ -190,8 +192,17 @@ def _device(device: Device, site: Site) -> DeviceReport:
     )
 
 
+def _read(when: spec.Condition, site: Site) -> frozenset[str]:
+    """The points that are read for a condition: of a computed one its inputs; none for silence, which has its own time."""
+    silent = Counter(leaf.point for leaf in leaves(when) if isinstance(leaf, spec.Stale))
+    inputs = {one.id: one.points for one in site.computed}
+    looked_at = Counter(spec.looked_at(when)) - silent
+    return frozenset(point for one in looked_at for point in inputs.get(one, (one,)))
+
+
 def _worst_s(
     alarm: spec.AlarmSpec,
+    read: frozenset[str],
     dead: int,
     devices: Mapping[str, Device],
     buses: Mapping[str, BusSpec],
@@ -200,12 +211,9 @@ def _worst_s(
     lost: Mapping[str, float],
 ) -> float:
     """A change that comes just after a read is seen by the next one, a period or a whole round later."""
-    worst_s = 0.0
-    for leaf in leaves(alarm.when):
-        name, _, point = leaf.point.partition("/")
-        if isinstance(leaf, spec.Stale):
-            worst_s = max(worst_s, leaf.for_s)
-            continue
+    worst_s = max((leaf.for_s for leaf in leaves(alarm.when) if isinstance(leaf, spec.Stale)), default=0.0)
+    for one in read:
+        name, _, point = one.partition("/")
         if name not in devices:  # the gateway's own: at once
             continue
         device, bus = devices[name], buses[devices[name].bus]

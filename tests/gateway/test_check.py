@@ -104,3 +104,17 @@ def test_a_device_s_own_time_out_and_pause_are_counted(tmp_path):
     lines = [check.report(config.load(path, TEMPLATES)).buses[0] for path in (slow, usual)]
     assert lines[0].lost_s == pytest.approx(2.3)
     assert lines[0].round_s - lines[1].round_s == pytest.approx(2 * 0.5)
+
+
+def test_an_alarm_on_a_computed_point_is_as_late_as_its_slowest_input():
+    """An expression counts all its points; what the gateway itself says is there at once; silence has its own time."""
+    folder = Path(__file__).parent / "sites"
+    worst = {
+        alarm.id: alarm.worst_s[0]
+        for alarm in check.report(config.load(folder / "good" / "over_time.yaml", folder / "templates")).alarms
+    }
+    assert worst["gap"] == worst["cel"] == worst["held"]
+    assert 1 < worst["gap"] < 2
+    assert worst["captured"] > 10
+    assert worst["set-aside"] == 0
+    assert worst["a/silent"] == 3
