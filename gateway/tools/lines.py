@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -84,9 +85,11 @@ class OwnLine:
             data += self._read(left_s)
         return data
 
-    def ask(self, request: bytes, timeout_s: float, listen_s: float = 0.0) -> Heard:
-        """Send, and everything that comes: until `timeout_s` after the request has left when nothing does; else until the
-        line was quiet for a moment, or for `listen_s`."""
+    def ask(
+        self, request: bytes, timeout_s: float, listen_s: float = 0.0, whole: Callable[[bytes], bool] | None = None
+    ) -> Heard:
+        """Send, and everything that comes: until `timeout_s` after the request has left when nothing does; else until it is
+        the `whole` reply, or the line was quiet for a moment, or for `listen_s`."""
         self.listen(self._quiet_since + self._timing.silence_s - time.monotonic())
         if request:
             self._write(request)
@@ -104,6 +107,8 @@ class OwnLine:
                 echo = len(request)
             if len(data) > echo and not after_s:
                 after_s = max(now - left_at - len(piece) * self._timing.character_s, 1e-4)
+            if whole is not None and whole(data):
+                break
             if len(data) > echo:
                 until = now + max(listen_s, _PIECE_S, 4 * self._timing.character_s)
         self._quiet_since = max(left_at, self._quiet_since)
@@ -117,7 +122,7 @@ class OwnLine:
             exchange = next(poll)
             while True:
                 timeout_s = self.spec.reply_timeout_s if exchange.timeout_s is None else exchange.timeout_s
-                heard = self.ask(exchange.request, timeout_s)
+                heard = self.ask(exchange.request, timeout_s, whole=partial(_is_whole, exchange))
                 try:
                     reply = Reply(framed(exchange, heard.data), time.monotonic())
                 except BusError as error:
@@ -185,6 +190,13 @@ def framed(exchange: Exchange, data: bytes) -> bytes:
         if exchange.mine is None or exchange.mine(frame):
             return frame
     raise BusError(Quality.NOT_RESPONDING, "no reply")
+
+
+def _is_whole(exchange: Exchange, data: bytes) -> bool:
+    try:
+        return bool(framed(exchange, data))
+    except BusError:
+        return False
 
 
 def _lost(why: object) -> ToolError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from drivers.bwm826 import frame
@@ -179,7 +180,9 @@ def _tilts(line: OwnLine, known: dict[str, Template], tell: Tell) -> list[Device
 def own_spec(port: str, tcp: str, bus: str, baud: int, parity: str) -> BusSpec:
     """The line that a person names on the command line. Raises `ToolError`."""
     if port:
-        return BusSpec(bus, BusKind.SERIAL, port=port, baud=baud, parity=parity, reply_timeout_s=0.5)
+        return BusSpec(
+            bus, BusKind.SERIAL, port=str(Path(port).absolute()), baud=baud, parity=parity, reply_timeout_s=0.5
+        )
     host, _, number = tcp.rpartition(":")
     if not host or not number.isdecimal() or not 0 < int(number) < 65536:
         raise ToolError(Text("--tcp 的格式为 主机:端口", "--tcp is HOST:PORT"))
