@@ -19,7 +19,7 @@ from gateway.restart import Guard
 from rules.post import PERIOD_S, Post
 
 STATE = "post/"
-"""Prefix of its state in the alarm lane; see `gateway.app` for how it is restored."""
+"""Prefix of its state in the alarm lane; see `gateway.parts` for how it is restored."""
 BUG = Text("内部错误，已记录", "internal error, logged")
 
 

@@ -45,7 +45,7 @@ PACK_BYTES = 16 * 1024
 CLOCK_S = 1.0
 """How often the clocks are compared; a smaller step of the wall clock is not told to the rules."""
 STATE = "alarm/"
-"""Prefix of the engine's state in the alarm lane; see `gateway.app` for how it is restored."""
+"""Prefix of the engine's state in the alarm lane; see `gateway.parts` for how it is restored."""
 CLOCKS = "clocks"
 """Key of `clocks` there, as of the last commit."""
 TRAIL = "trail/"
@@ -72,7 +72,7 @@ class Progress:
 
 
 def clocks(clock: Clock) -> bytes:
-    """Both clocks at one moment: what carries running times across a restart (see `gateway.app.bridge`)."""
+    """Both clocks at one moment: what carries running times across a restart (see `gateway.bridge`)."""
     now = {"boot": clock.boot, "at": clock.monotonic(), "wall": clock.wall(), "trusted": clock.trusted()}
     return json.dumps(now).encode()
 
