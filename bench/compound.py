@@ -249,6 +249,7 @@ def _inspected(name: str, at: float, rnd: random.Random) -> Iterator[Happening]:
         says |= {point: float(rnd.random() < 0.7) for point in ("door_closed", "level")}
         yield Happening(at + 90 * step, name, says)
     calm = {"safety_chain_open": 0.0, "moving": 0.0, "people": 0.0, "door_closed": 1.0, "level": 1.0}
+    yield Happening(at + 90 * 39 + 60, name, {**calm, "door_closed": 0.0})  # the mechanic leaves by a door
     yield Happening(at + 90 * 40, name, calm)
     yield Happening(at + 90 * 40 + 60, name, {"maintenance": 0})
 
