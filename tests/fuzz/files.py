@@ -1,8 +1,10 @@
-"""Files that people and tools write, as fuzzing targets: device templates and tests of rules. The site file is in `targets`.
+"""Files that people and tools write, as fuzzing targets: device templates, tests of rules, recordings. The site file is in
+`targets`.
 
 Each mistake is told with its line in both languages, and nothing else escapes.
 """
 
+import json
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,9 @@ from gateway.errors import ConfigError
 from gateway.judged import judged
 from gateway.site import scenarios
 from gateway.site.template import Templates
+from gateway.tools.channel import ToolError
+from gateway.tools.recording import load
+from gateway.tools.replaying import played, replay
 from rules import series
 from tests.fuzz.mutate import Target
 
@@ -73,7 +78,56 @@ def _series(data: bytes) -> object:
     return len(found).bit_length(), {None if entry is None else entry.quality for entry in found} == {None}
 
 
+def _recording(data: bytes) -> object:
+    path = folder() / "field.jsonl"
+    path.write_bytes(data)
+    try:
+        recording = load(path)
+        replayed = replay(recording, _rules().site)
+        played(recording, _rules().site)
+    except ToolError as error:
+        return error.text.en.rpartition(":")[2][:30]
+    return "replayed", len(recording.events), type(replayed).__name__
+
+
+def _recorded() -> bytes:
+    """A recording of the demo's first device, with every kind of event."""
+    site = _rules().site
+    device, group = site.devices[0], site.devices[0].groups[0]
+    count = len(group.points)
+    rows = (
+        {"gengfu_recording": 1, "started": 1.79e9, "boot": "b", "gateway": "g", "site_sha256": "0", "what": device.id},
+        {"t": 0.5, "device": device.id, "group": 0, "values": [0] * count, "qualities": [0] * count},
+        {"t": 1.0, "bus": device.bus, "tx": "010300000002c40b"},
+        {"t": 1.1, "bus": device.bus, "rx": "01030400150000ebf7"},
+        {"t": 2.0, "device": device.id, "group": 0, "values": [None] * count, "qualities": [32] * count},
+        {"t": 3.0, "command": {"action": "acknowledge", "alarm": "fire-1203", "who": "w", "why": "y"}},
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
 FILES = (
+    Target(
+        "recording",
+        _recording,
+        (_recorded(),),
+        1_500,
+        words=(
+            b'"t": ',
+            b"-1",
+            b"1e999",
+            b"null",
+            b"[]",
+            b"{}",
+            b'"values"',
+            b'"rx": ""',
+            b"\n",
+            b'"group": 9',
+            b"NaN",
+            b"true",
+            b"[" * 900,
+        ),
+    ),
     Target("template", _template, contents("drivers/templates/*.yaml"), 1_000, words=YAML_WORDS),
     Target("scenario", _scenario, contents("examples/demo/scenarios/*.yaml"), 1_200, words=YAML_WORDS),
     Target(

@@ -215,7 +215,7 @@ def _wire_seeds() -> tuple[bytes, ...]:
 
 
 ON_LINES = (
-    Target("registers", _types, (bytes(range(80)), b"\x12\x34" * 40, "更夫 watch".encode("gb18030") * 8), 4_000),
+    Target("registers", _types, (bytes(range(80)), b"\x12\x34" * 40, "更夫 watch".encode("gb18030") * 8), 2_000),
     Target(
         "scan",
         _reads,
@@ -227,5 +227,5 @@ ON_LINES = (
         12_000,
         _repair_reads,
     ),
-    Target("wire", _wire, _wire_seeds(), 6_000),
+    Target("wire", _wire, _wire_seeds(), 4_000),
 )

@@ -5,12 +5,15 @@ there; a target's `repair` puts lengths and checksums right in half of the input
 """
 
 import random
+import signal
 import time
 import tracemalloc
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 LONGEST_BYTES = 4096
+MOST_CPU_S = 5.0
 INTERESTING = (0, 1, 0x23, 0x40, 0x7F, 0x80, 0xFE, 0xFF)
 NUMBERS = ((2, (0, 1, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF)), (4, (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)))
 
@@ -38,6 +41,26 @@ class Found:
     error: BaseException
 
 
+class Endless(BaseException):
+    """An input that takes far too long. No parser's own handler may swallow it."""
+
+
+def _endless(number: int, frame: object) -> None:
+    raise Endless(f"more than {MOST_CPU_S} s")
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Raises `Endless` inside after `MOST_CPU_S` of processor time: a slow machine is no finding."""
+    before = signal.signal(signal.SIGVTALRM, _endless)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_CPU_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def inputs(target: Target, seed: int, learn: list[bytes]) -> Iterator[bytes]:
     """Without end. `learn` is filled by whoever runs them with inputs worth going on from."""
     chance = random.Random(f"{target.name}/{seed}")
@@ -62,7 +85,8 @@ def run(target: Target, seed: int, count: int | None = None, seconds: float | No
         if (count is not None and done >= count) or (until is not None and time.monotonic() >= until):
             break
         try:
-            outcome = target.run(data)
+            with bounded():
+                outcome = target.run(data)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -102,8 +126,9 @@ def shrink(target: Target, data: bytes, tries: int = 2000) -> bytes:
 
 def _kind(target: Target, data: bytes) -> type[BaseException] | None:
     try:
-        target.run(data)
-    except Exception as error:  # noqa: BLE001 - as in `run`
+        with bounded():
+            target.run(data)
+    except (Exception, Endless) as error:  # noqa: BLE001 - as in `run`
         return type(error)
     return None
 

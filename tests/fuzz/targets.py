@@ -394,9 +394,9 @@ _FIRST = (b"\xff" + _MEOKON_SEED, b"\x04" + _MEOKON_SEED * 2)
 TARGETS = {
     target.name: target
     for target in (
-        Target("modbus-rtu", _poll, _poll_seeds(BusKind.SERIAL, "modbus"), 7_000, _repair_rtu),
-        Target("modbus-tcp", _poll, _poll_seeds(BusKind.TCP, "modbus"), 6_000, _repair_tcp),
-        Target("bwm826", _poll, _poll_seeds(BusKind.SERIAL, "bwm826"), 9_000, _repair_bwm826),
+        Target("modbus-rtu", _poll, _poll_seeds(BusKind.SERIAL, "modbus"), 3_000, _repair_rtu),
+        Target("modbus-tcp", _poll, _poll_seeds(BusKind.TCP, "modbus"), 2_500, _repair_tcp),
+        Target("bwm826", _poll, _poll_seeds(BusKind.SERIAL, "bwm826"), 4_000, _repair_bwm826),
         Target(
             "gb26875",
             _gb26875,
@@ -415,7 +415,7 @@ TARGETS = {
             "gb26875-centre",
             _gb26875_centre,
             tuple(b"\x4d" + one + two for one, two in pairwise(VECTORS)),
-            9_000,
+            4_000,
             _repair_gb26875,
         ),
         Target("meokon", _meokon, _FIRST, 5_000, _repair_meokon),
@@ -426,10 +426,10 @@ TARGETS = {
             + tuple(b"\1" + seed[1:] for seed in _poll_seeds(BusKind.SERIAL, "modbus"))
             + tuple(b"\2" + seed[1:] for seed in _poll_seeds(BusKind.TCP, "modbus"))
             + tuple(b"\3" + seed[1:] for seed in _poll_seeds(BusKind.SERIAL, "bwm826")),
-            4_000,
+            2_500,
         ),
         Target("site", _site, contents("tests/gateway/sites/*/*.yaml"), 1_000, words=YAML_WORDS),
-        Target("control", _control, _control_seeds(), 40_000, words=JSON_WORDS),
+        Target("control", _control, _control_seeds(), 20_000, words=JSON_WORDS),
         Target("receipt", _receipt, (
             b'{"alarms": ["demo-01/alarm/a01b.7be0/7"], "telemetry": {"journal": "a01b", "position": 12}}',
             b'{"telemetry": {"journal": "a01b", "position": 9223372036854775807}}',

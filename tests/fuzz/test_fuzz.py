@@ -3,6 +3,7 @@
 `make fuzz` runs for an hour with other inputs each time.
 """
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_the_fuzzer_finds_a_planted_mistake_and_makes_it_short():
     assert isinstance(found.error, IndexError)
     assert done < PLANTED.inputs
     assert mutate.shrink(PLANTED, found.data) == b"@@" + found.data[2:3] + b"\0"
+
+
+def test_an_input_that_never_ends_is_found(monkeypatch):
+    """A parser that hangs is as bad as one that falls; it cannot swallow the end."""
+
+    def hangs(data: bytes) -> object:
+        while data:
+            with contextlib.suppress(Exception):  # the worst that a parser can do
+                len(data)
+        return None
+
+    monkeypatch.setattr(mutate, "MOST_CPU_S", 0.05)
+    _, found = mutate.run(mutate.Target("planted", hangs, (b"a",), 1), seed=1, count=1)
+    assert isinstance(found.error, mutate.Endless)
 
 
 def test_the_same_seed_gives_the_same_inputs():
