@@ -196,7 +196,7 @@ class Lending:
         self._check(caller)
         if id(caller) in self._taps:
             raise Refused(Text("已在监听", "this connection listens already"))
-        bus, device = request.get("bus"), request.get("device")
+        bus, device = str(request.get("bus") or ""), str(request.get("device") or "")
         if (bus and bus not in self._pollers and bus not in {spec.id for spec in self._site.buses}) or (
             device and device not in self._devices
         ):
@@ -208,7 +208,7 @@ class Lending:
         caller.leaving.append(lambda: self._pipeline.taps.remove(tap))
         caller.leaving.append(partial(_forget, self._taps, id(caller)))
         for name in self._pollers if not (bus or device) else (bus,) if bus in self._pollers else ():
-            self._tap_bytes(str(name), taps, caller)
+            self._tap_bytes(name, taps, caller)
         return {"devices": sorted(heard), "at": self._clock.monotonic(), "wall": self._clock.wall()}
 
     def _tap_bytes(self, name: str, taps: _Taps, caller: Caller) -> None:
@@ -243,8 +243,10 @@ class Lending:
         taps = self._taps.get(id(caller))
         if taps is None:
             raise Refused(Text("先开始监听", "begin with tap"))
-        wait_s = request.get("wait_s", 1.0)
-        wait_s = min(max(wait_s, 0.0), LONGEST_TAP_S) if isinstance(wait_s, int | float) else 1.0
+        given = request.get("wait_s")
+        wait_s = (
+            given if isinstance(given, int | float) and 0 <= given <= LONGEST_TAP_S else 1.0
+        )  # never NaN: the loop's heap
         if not taps.events:
             taps.more.clear()
             with suppress(TimeoutError):

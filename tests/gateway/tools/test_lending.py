@@ -35,7 +35,7 @@ class Talker:
 async def world(tmp_path, simulated):
     line = simulated()
     async with Gateway(tmp_path, line.path) as gateway, Talker(gateway.socket) as tool:
-        await until(lambda: len(line.answers("one")) >= 2)
+        await until(lambda: line.answers("one"))
         yield line, tool, gateway
 
 
@@ -140,3 +140,21 @@ async def test_a_killed_tool_leaves_nothing_behind(world):
     await until(lambda: len(line.answers("one")) >= 4)
     assert len(line.answers("two")) <= 1
     assert (await tool.ask(do="status"))["parts"]["bus line-1"]["lent"]["exchanges"] <= 1
+
+
+async def test_hostile_words_are_refused_and_are_no_bugs(world):
+    """Lists, numbers that are none, deep objects: an answer each time, and no fault of the gateway."""
+    _, tool, _ = world
+    await tool.ask(do="tool", tool="record", who="x")
+    odd = ([], {}, [[1]], float("nan"), -1, 10**30, True, "x" * 500, None)
+    for word in odd:
+        for do, key in (("exchange", "bus"), ("peek", "device"), ("peek", "group"), ("tool", "tool"), ("tool", "who")):
+            assert "ok" in await tool.ask(
+                **{"do": do, "device": "tilt", "tool": "scan", "who": "x"} | {"do": do, key: word}
+            )
+        await tool.ask(do="exchange", bus="line-1", request=READ.hex(), timeout_s=word)
+    assert not (await tool.ask(do="tap", bus=["line-1"]))["ok"]
+    assert (await tool.ask(do="tap"))["ok"]
+    for word in odd:
+        assert (await tool.ask(do="taps", wait_s=word))["ok"]
+    assert (await tool.ask(do="status"))["faults"] == {}
