@@ -459,3 +459,22 @@ def test_deadlines_that_lie_before_a_scan_are_worked_off_first_at_their_own_time
     )
     assert [transition.at for transition in said] == [10.0, 20.0, 51.0, 51.0]
     assert said[0].cause.sample.at == 0.0
+
+
+def test_two_of_two_ends_when_the_first_of_them_leaves_the_window():
+    """Without any reading: the deadline is the earlier part's, not the later one's; surely so at 72, since two frames agree."""
+    play(
+        """
+        0   a 1
+        0   b 1
+        10  a 6
+        11  a 1
+        12  a 1
+        20  b 6          => fire AB sample
+        21  b 1
+        22  b 1
+        71  .
+        72  .            => fire BD deadline
+        """,
+        alarm(KOfN(2, (Above("a/0", 5), Above("b/0", 5)), 60)),
+    )
