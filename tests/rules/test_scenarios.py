@@ -478,3 +478,18 @@ def test_two_of_two_ends_when_the_first_of_them_leaves_the_window():
         """,
         alarm(KOfN(2, (Above("a/0", 5), Above("b/0", 5)), 60)),
     )
+
+
+def test_an_off_delay_that_was_broken_off_is_forgotten():
+    """Its end comes and nothing happens: neither does the alarm clear, nor is it looked at for ever."""
+    play(
+        """
+        0   smoke 6      => fire AB sample
+        1   smoke 1
+        2   smoke 1
+        5   smoke 6
+        11  .
+        30  .
+        """,
+        alarm(Above("smoke/0", 5), off_delay_s=10),
+    )
