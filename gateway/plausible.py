@@ -55,6 +55,15 @@ class Plausible:
         self._tally: Tally[tuple[str, int]] = Tally()
         """How many values of a point were judged so, since the start."""
 
+    def succeed(self, other: Plausible, same: frozenset[tuple[str, int]]) -> None:
+        """Go on where that of another site stands: totals, last believed values, doubts about groups that are the `same`."""
+        for key in self._watched.keys() & other._watched.keys() & same:
+            self._watched[key] = other._watched[key]
+        devices = {device for device, _ in same}
+        self._doubled = {device: until for device, until in other._doubled.items() if device in devices}
+        self._doubtful = {key for key in other._doubtful if key in same}
+        self._tally = other._tally
+
     def judge(self, scan: Scan) -> Scan:
         """The scan as it is to be believed; the same object where there is nothing to say."""
         watches = self._watched.get((scan.device, scan.group))

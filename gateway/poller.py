@@ -7,6 +7,8 @@ Guarantees
 * `progress` moves at least once a second as long as the task is alive and the bus keeps its promise to end each poll.
 * A tool's exchange (`lend`) is performed only while nothing is due and as `gateway.slots` allows: it does not delay a safety
   poll where the line has room. At most `LOANS` wait; one whose asker has gone is dropped.
+* What is urgent (`hurry`: the guard room's outputs) goes before everything else, also between two exchanges of a poll: it
+  waits for the running exchange and its drain, and for nothing more.
 
 It does not judge values, and it does not know what a bus is made of: whatever has `perform` and `status` will do.
 """
@@ -26,6 +28,7 @@ from gateway.errors import BusError
 from gateway.model import Device, Group, Level, Quality, Scan
 from gateway.schedule import Schedule, Target, Turn
 from gateway.slots import Slots
+from gateway.urgent import Asks, Urgent
 
 T = TypeVar("T")
 
@@ -42,13 +45,6 @@ time-out. So a device that has become slow is heard again, and one that is dead 
 
 Tap = Callable[[str, bytes], None]
 """Hears ``("tx", request)`` and ``("rx", reply)`` of each exchange on the line."""
-
-
-class Asks(Protocol):
-    """A bus, real or simulated."""
-
-    async def perform(self, poll: Generator[Exchange, Reply, Scan], longest_s: float | None = None) -> Scan: ...
-    def status(self) -> dict[str, object]: ...
 
 
 class Guards(Protocol):
@@ -148,6 +144,7 @@ class Poller:
         self._busy = _Busy(now)
         self._slots = Slots()
         self._loans: deque[_Loan] = deque()
+        self._urgent = Urgent()
         self._nap: asyncio.Future[None] | None = None
         self.lent = 0
         self.taps: list[Tap] = []
@@ -160,6 +157,10 @@ class Poller:
         after_poll = False
         while True:
             now = self.progress = self._clock.monotonic()
+            if self._urgent:
+                await self._hurry()
+                self._busy.add(self._clock.monotonic() - now, self._clock.monotonic())
+                continue
             turn = self._schedule.decide(now)
             for target in turn.silent:
                 cause = self._records[target.device, target.group].cause
@@ -172,6 +173,16 @@ class Poller:
                 await self._sleep(min(turn.wake_at, now + LONGEST_SLEEP_S))
             after_poll = turn.poll is not None
 
+    @property
+    def answered_at(self) -> float | None:
+        """When any device answered last; None if none did yet."""
+        return max((one.answered_at for one in self._records.values() if one.answered_at is not None), default=None)
+
+    @property
+    def shortest_s(self) -> float:
+        """The shortest period of its groups."""
+        return min((target.period_s for target in self._targets), default=0.0)
+
     def lend(
         self, poll: Generator[Exchange, Reply, T], worst_s: float, wanted: Callable[[], bool]
     ) -> asyncio.Future[T]:
@@ -183,6 +194,17 @@ class Poller:
         self._loans.append(_Loan(poll, worst_s, wanted, self._clock.monotonic(), done))
         self._wake()
         return done
+
+    def hurry(self, poll: Generator[Exchange, Reply, bool]) -> asyncio.Future[bool]:
+        """Perform `poll` before everything else; the future gets what it returns, False after a bug, or its BusError."""
+        done = self._urgent.add(poll)
+        self._wake()
+        return done
+
+    async def _hurry(self) -> None:
+        await self._urgent.serve(
+            lambda poll: self._guard.wait("an output's exchange", self._bus.perform(self._tapped(poll)))
+        )
 
     def _loan(self, now: float, *, after_poll: bool) -> _Loan | None:
         """The first that is still wanted, if it may have the line now."""
@@ -293,7 +315,8 @@ class Poller:
 
     async def _perform(self, target: Target, longest_s: float | None) -> Scan | BusError:
         try:
-            scan = await self._bus.perform(self._tapped(self._polls[target.device](target.group)), longest_s)
+            poll = self._tapped(self._polls[target.device](target.group))
+            scan = await self._urgent.between(self._bus, poll, longest_s, self._hurry)
         except BusError as error:
             self._check(target, error.scan)
             return error

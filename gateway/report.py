@@ -39,6 +39,11 @@ class Reporter:
             for key, group in groups.items()
         }
 
+    def succeed(self, other: Reporter, same: frozenset[tuple[str, int]]) -> None:
+        """What was said of the groups that are the `same` need not be said again."""
+        for key in self._columns.keys() & other._columns.keys() & same:
+            self._columns[key] = other._columns[key]
+
     def columns(self, scan: Scan) -> tuple[int, ...] | None:
         """Indices of the columns to report, in order; None means all of them, an empty tuple none."""
         if not self._by_exception:

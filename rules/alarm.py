@@ -136,6 +136,15 @@ class Alarm:
         looked = spec.when if spec.suppressed_by is None else (spec.when, spec.suppressed_by)
         self._rule = zlib.crc32(repr(looked).encode())
 
+    def move(self, order: int, points: Points, history: History) -> None:
+        """Into the engine of another site, in which the points it looks at stand where they stood."""
+        self.order = order
+        self.condition.points = points
+        if self.suppression is not None:
+            self.suppression.condition.points = points
+        for told in self._witnessed:
+            told.history = history
+
     @property
     def due(self) -> float:
         """When time alone will change something. At once after a start."""

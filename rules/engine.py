@@ -103,7 +103,7 @@ class Engine:
         names each alarm that cannot be evaluated."""
         self._virtual = Virtual(virtual, groups, now)
         self._scans: list[Scan] = []
-        points = Points(groups)
+        self._groups, self._points = groups, (points := Points(groups))
         self._recent: dict[Key, deque[Scan]] = {key: deque(maxlen=TREND + 1) for key in groups}
         self._guard = guard
         self._now = now
@@ -195,6 +195,45 @@ class Engine:
                 self._aside.add(alarm.spec.id)
             self._enqueue(alarm)
         return unusable
+
+    def succeed(self, other: Engine, same: frozenset[Key], kept: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Go on where `other`, of another site of this gateway, stands; instead of `restore`, and `other` is not stepped
+        any more. `same`: groups that mean what they meant, of a device all or none. An alarm that is equal and looks at
+        such groups only does not notice: delays, windows and what it has read go on. One that changed keeps its state,
+        and of its memory what a restart would leave. `kept`: states of alarms that `other` does not have.
+
+        Returns the saved states of those that left the site. The first step's `changed` holds what became different."""
+        saved = other.save()
+        equal = [
+            (order, was)
+            for order, alarm in enumerate(self._alarms)
+            if (was := other._by_id.get(alarm.spec.id)) is not None
+            and was.spec == alarm.spec
+            and all(key in same for key, _ in was.leaves)
+        ]
+        goes_on = {was.spec.id for _, was in equal}
+        states = {**kept, **saved}
+        self.restore({name: states[name] for name in self._by_id if name in states and name not in goes_on}, 0.0)
+        for name in self._by_id.keys() - goes_on:  # what the journal has of it is what `other` handed out last
+            alarm, before = self._by_id[name], other._by_id.get(name)
+            alarm.saved = before.saved if before is not None else None
+            self._note(alarm)
+        self._virtual.succeed(other._virtual, same)
+        self._load, self._noted, self._clocks = other._load, other._noted, other._clocks
+        for key in self._recent.keys() & same:
+            self._recent[key] = other._recent[key]
+        for order, was in equal:
+            was.move(order, self._points, self._recent)
+            self._alarms[order] = self._by_id[was.spec.id] = was
+        self._watches = self._index(self._groups)
+        self._aside = {name for name, alarm in self._by_id.items() if alarm.state in ASIDE}
+        self._queue = []
+        for alarm in self._alarms:
+            alarm.queued = math.inf
+            self._enqueue(alarm)
+        gone = {name: state for name, state in saved.items() if name not in self._by_id and name != FLOOD}
+        self._changed.update(dict.fromkeys(gone))
+        return gone
 
     def save(self) -> dict[str, bytes]:
         """All that must survive a restart."""

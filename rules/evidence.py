@@ -32,13 +32,13 @@ History = Mapping[Key, deque[Scan]]
 class Witnessed:
     """One condition of a rule, with what is told of it; made once, asked at each transition."""
 
-    __slots__ = ("_crc", "_history", "_rule", "_when", "condition", "when")
+    __slots__ = ("_crc", "_rule", "_when", "condition", "history", "when")
 
     def __init__(self, condition: Condition, when: When, rule: str, history: History) -> None:
         self.condition = condition
         self.when = when
         self._rule = rule
-        self._history = history
+        self.history = history
         self._crc = zlib.crc32(repr(when).encode())
         self._when: Mapping[str, Any] | None = None
 
@@ -56,7 +56,7 @@ class Witnessed:
 
     def _trend(self, decided: Sample) -> tuple[Sample, ...]:
         key, column = self.condition.points.columns[decided.point]
-        before = [scan for scan in self._history.get(key, ()) if scan.at < decided.at]
+        before = [scan for scan in self.history.get(key, ()) if scan.at < decided.at]
         return tuple(
             Sample(decided.point, scan.values[column], QUALITIES[scan.qualities[column]], scan.at)
             for scan in before[-TREND:]

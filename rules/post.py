@@ -165,6 +165,14 @@ class Post:
         self._note()
         return gone
 
+    def succeed(self, other: Post, kept: Mapping[str, bytes], now: float) -> dict[str, bytes]:
+        """Go on where that of another site of this gateway stands; instead of `restore`. `kept`: states that `other` does not
+        have. Returns the saved states of what left the site."""
+        saved = other.save()
+        gone = self.restore({**kept, **saved}, 0.0, now)
+        self.changed |= {name: state for name, state in self._saved.items() if name in kept}
+        return {name: saved[name] for name in gone if name in saved}
+
     def level_text(self) -> str:
         return self._labels.get(self.level, str(self.level))
 

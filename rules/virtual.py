@@ -135,6 +135,19 @@ class Virtual:
                 self._by_key.setdefault(key, []).append(computed)
                 self._latest[key] = None
 
+    def succeed(self, other: Virtual, same: frozenset[Key]) -> None:
+        """Go on where that of another site stands, with the points that are equal over groups that are the `same`."""
+        before = {computed.spec: computed for computed in other._all()}
+        for key in self._latest.keys() & other._latest.keys() & same:
+            self._latest[key] = other._latest[key]
+        for computed in self._all():
+            was = before.get(computed.spec)
+            if was is not None and all(key in same for key in computed.keys):
+                computed.waiting, computed.trend = was.waiting, was.trend
+
+    def _all(self) -> set[_Computed]:
+        return {computed for several in self._by_key.values() for computed in several}
+
     def watches(self, scan: Scan) -> bool:
         return (scan.device, scan.group) in self._by_key
 
