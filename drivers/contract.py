@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.model import BusKind, Deadline, Device, Group, Scan, Text
+from gateway.model import BusKind, Deadline, Device, Group, Point, Scan, Text
 
 Framing = Callable[[bytes | bytearray], int]
 """How long is the reply that starts with these bytes? The total length as far as it can be known now (at least 1);
@@ -56,6 +56,10 @@ class Reply:
 
 Poll = Callable[[int], Generator[Exchange, Reply, Scan]]
 """``poll(group)`` reads one group of the device that was given to `Driver.open`."""
+
+
+Switch = Callable[[bool], Generator[Exchange, Reply, bool]]
+"""``switch(on)`` sets one output of a device and reads it back; True when it is so. BusError when it is not, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,9 @@ class Driver:
     """How long after its period a device that calls may still answer and be well (repetitions)."""
     check: Callable[[Device], list[tuple[str, str]]] | None = None
     """Mistakes that only the driver can see (a bit outside its register...): (dotted path below the device, what)."""
+    switch: Callable[[Device, BusKind, Point], Switch] | None = None
+    """For drivers that can set an output: ``switch(device, bus, point)``. Only a point that its template declares as an
+    output (`Point.output`) and that the site file names is ever switched; nothing else is written by the gateway."""
     exchanges: Callable[[Device, BusKind], list[list[tuple[int, int]]]] | None = None
     """For ``gengfu check``: by group, request and reply bytes of each exchange of a poll that goes well. Without it the
     first exchange of each group is taken for all."""

@@ -15,7 +15,7 @@ Guarantees
   repeated at once, nothing is remembered, and the next poll asks again. So are 1, 3, 4, 8.
   Exceptions 10 and 11 come from a gateway on the way: the device is NOT_RESPONDING.
 
-It never writes by itself; the write functions for outputs are in `modbus_pdu`.
+It never writes by itself: `open_switch` is for the site's outputs, one coil at a time, read back.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 from zlib import crc32
 
-from drivers.contract import Driver, Exchange, Poll, Reply
+from drivers.contract import Driver, Exchange, Poll, Reply, Switch
 from drivers.modbus_at import BIT_TABLES, FLOATS, UNSIGNED, At, needs, order_fits, shape
 from drivers.modbus_pdu import (
     FRAME_BYTES,
@@ -41,6 +42,7 @@ from drivers.modbus_pdu import (
     check_reply,
     open_link,
     read_request,
+    switch_coil,
 )
 from drivers.modbus_plan import Range, plan, split
 from drivers.modbus_value import Codec, compile_points, compile_range, decode, decode_some
@@ -232,6 +234,22 @@ def _poll(device: str, link: Link, learnt: Learnt) -> Generator[Exchange, Reply,
     return reading.scan(device)
 
 
+def open_switch(device: Device, bus: BusKind, point: Point) -> Switch:
+    """`Driver.switch`."""
+    if not point.output or point.source.table != "coil":
+        raise ValueError(f"{point.id} is no output")
+    options: Options = device.options or Options()
+    link = open_link(
+        bus,
+        int(device.address),
+        timeout_s=options.timeout_s,
+        settle_s=options.settle_s,
+        crc_order=options.crc_order,
+        first_transaction=crc32(point.id.encode()) & 0xFFFF,
+    )
+    return partial(switch_coil, link, point.source.register)
+
+
 def exchanges(device: Device, bus: BusKind) -> list[list[tuple[int, int]]]:
     """`Driver.exchanges`: what a device is asked that refuses nothing."""
     around = FRAME_BYTES[bus]
@@ -308,6 +326,8 @@ def _check_point(point: Point, options: Options) -> list[tuple[str, str]]:
         ("at.offset", not isfinite(at.offset), "must be a number / 必须是数"),
         ("at.not_available", at.not_available is not None and (bit_table or text or not isfinite(at.not_available)),
          "a raw register value / 必须是寄存器原始值"),
+        ("output", point.output and (at.table != "coil" or point.kind is not Kind.BOOL),
+         "only a coil that is a bool can be an output / 只有 bool 线圈可以作为输出"),
         ("at.not_available",
          at.not_available is not None and at.type not in FLOATS and not float(at.not_available).is_integer(),
          "a whole number / 必须是整数"),
@@ -316,5 +336,11 @@ def _check_point(point: Point, options: Options) -> list[tuple[str, str]]:
 
 
 MODBUS = Driver(
-    At, Options, frozenset({BusKind.SERIAL, BusKind.TCP}), open=open_device, check=check, exchanges=exchanges
+    At,
+    Options,
+    frozenset({BusKind.SERIAL, BusKind.TCP}),
+    open=open_device,
+    check=check,
+    switch=open_switch,
+    exchanges=exchanges,
 )

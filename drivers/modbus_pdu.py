@@ -237,6 +237,15 @@ def write_coil(link: Link, address: int, value: Literal[0, 1]) -> Generator[Exch
     yield from _written(link, Request(pdu, pdu, 5))
 
 
+def switch_coil(link: Link, address: int, on: bool) -> Generator[Exchange, Reply, bool]:
+    """Function 5, then function 1, whose reply is no echo: True when the coil is as it was told to be."""
+    yield from write_coil(link, address, 1 if on else 0)
+    pdu = yield from _written(link, read_request("coil", address, 1))
+    if bool(pdu[2] & 1) is not on:
+        raise BusError(Quality.REFUSED, f"coil {address} does not read back as {'on' if on else 'off'}")
+    return True
+
+
 def write_register(link: Link, address: int, value: int) -> Generator[Exchange, Reply, None]:
     """Function 6; `value` is the unsigned word. The reply repeats the request, see `write_coil`."""
     pdu = b"\x06" + address.to_bytes(2, "big") + value.to_bytes(2, "big")

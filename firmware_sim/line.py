@@ -200,6 +200,7 @@ class Line:
             known = known or answer is not Heard.NOISE
             if not isinstance(answer, Answer):
                 continue
+            self.world.set({f"{answer.device}/{point}": value for point, value in answer.writes.items()})
             pieces = distort(fault, answer.data, self.random)
             if any(data for _, data in pieces):
                 due = end + max(self.timing.response_s, self.timing.silence_s) + pieces[0][0]

@@ -6,7 +6,7 @@ transaction number of the newest request (measured with 3.16.1: asked 1 for regi
 register 1, it answered 2 twice, the second time with register 0) and leaves the second of two pipelined requests
 unanswered. An oracle must not do that by itself.
 
-It reads only (functions 1 to 4); everything else is refused as ILLEGAL FUNCTION.
+It reads (functions 1 to 4) and sets coils that are points (5 and 15); everything else is refused as ILLEGAL FUNCTION.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from firmware_sim.slave import Answer, Heard
 DECODER = DecodePDU(True)
 RTU = FramerRTU(DECODER)
 MBAP = FramerSocket(DECODER)
+WRITES = (5, 15)
+ON_OFF = (b"\xff\0", b"\0\0")
 TABLES: Mapping[int, Table] = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
 
 
@@ -59,13 +61,36 @@ class ModbusSlave:
             return Heard.NOISE
         if frame[0] != self.address:
             return Heard.OTHERS
-        pdu, points = self.reply(frame[1:-2], values, fault)
-        return Answer(self.device, RTU.encode(pdu, self._speaks_as(fault), 0), points)
+        pdu, points, writes = self._take(frame[1:-2], values, fault)
+        return Answer(self.device, RTU.encode(pdu, self._speaks_as(fault), 0), points, writes)
 
     def hear_tcp(self, transaction: int, request: bytes, values: Mapping[str, Value], fault: Fault) -> Answer:
         """TCP: the answer to one request without its header."""
-        pdu, points = self.reply(request, values, fault)
-        return Answer(self.device, MBAP.encode(pdu, self._speaks_as(fault), transaction), points)
+        pdu, points, writes = self._take(request, values, fault)
+        return Answer(self.device, MBAP.encode(pdu, self._speaks_as(fault), transaction), points, writes)
+
+    def _take(
+        self, request: bytes, values: Mapping[str, Value], fault: Fault
+    ) -> tuple[bytes, Mapping[str, Value], Mapping[str, Value]]:
+        """Request PDU -> answer PDU, the points in it, and the points that it set."""
+        if request and request[0] in WRITES and fault.what not in (What.EXCEPTION, What.SILENT):
+            pdu, writes = self.write(request)
+            return pdu, {}, writes
+        return *self.reply(request, values, fault), {}
+
+    def write(self, request: bytes) -> tuple[bytes, Mapping[str, Value]]:
+        """Functions 5 and 15: answer PDU and the coils that it sets; all of them, or none."""
+        single = request[0] == 5
+        sound = request[3:] in ON_OFF if single else len(request) > 5 and len(request) == 6 + request[5]
+        asked = DECODER.decode(request) if sound else None
+        if asked is None or not (single or 0 < asked.count <= len(asked.bits)):
+            return _refusal(request[0], ExcCodes.ILLEGAL_VALUE), {}
+        coils = {point.register: point.name for point in self.map.points if point.table is Table.COIL}
+        bits = asked.bits if single else asked.bits[: asked.count]
+        wanted = range(asked.address, asked.address + len(bits))
+        if not coils.keys() >= set(wanted):
+            return _refusal(request[0], ExcCodes.ILLEGAL_ADDRESS), {}
+        return request[:5], {coils[address]: int(bit) for address, bit in zip(wanted, bits, strict=True)}
 
     def reply(self, request: bytes, values: Mapping[str, Value], fault: Fault) -> tuple[bytes, Mapping[str, Value]]:
         """Request PDU -> answer PDU and the points in it."""

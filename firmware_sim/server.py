@@ -71,6 +71,7 @@ class Server:
             return True
         fault = self._world.fault(slave.device)
         answer = slave.hear_tcp(transaction, pdu, self._world.values(slave.device), fault)
+        self._world.set({f"{answer.device}/{point}": value for point, value in answer.writes.items()})
         if fault.what is What.GARBLED:  # no checksum in this protocol: only the header can be seen to be wrong
             pieces = [(0.0, answer.data[:2] + b"\xa5\x5a" + answer.data[4:])]
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -27,6 +27,8 @@ class Answer:
     device: str
     data: bytes
     points: Mapping[str, Value]
+    writes: Mapping[str, Value] = field(default_factory=dict)
+    """What the request made of the device's own points, from when it was heard."""
 
 
 class Slave(Protocol):

@@ -181,6 +181,8 @@ class Point:
     """The value at which a role that is a state is true: 0 for a contact the other way round, an enumeration's label."""
     plausible: Plausibility | None = None
     """None: nothing but its range is known of the quantity."""
+    output: bool = False
+    """It may be switched: by the outputs of the site file that name it, and by nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,9 @@ class Action(StrEnum):
     DISARM = "disarm"
     LEVEL = "level"
     """The guard level (`rules.post`)."""
+    SILENCE = "silence"
+    """Sounders (`gateway.annunciator`), until something new calls; its subject is one of them, or empty for all.
+    `Command.value`: classes of alarms, or empty for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ class PointShape(Shape):
         "数值多久一位不变即为卡滞（可疑）", "a value that did not move by a digit for so long is uncertain", None
     )
     counter: CounterShape | None = field("计数器：上报累计值", "a counter: its value becomes a total", None)
+    output: bool = field(
+        "可由站点文件的输出（声光）控制；仅限线圈", "may be switched by an output of the site file; coils only", False
+    )
 
 
 class TemplateShape(Shape):
@@ -171,7 +174,7 @@ def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> T
     ats = _ats(value.get("points"), document, driver)
     if shape is None or made is None or None in ats:
         return None
-    _check(shape, document)
+    _check(shape, driver, document)
     _check_roles(shape, document)
     points = list(zip(shape.points, ats, strict=True))
     groups = tuple(
@@ -198,7 +201,7 @@ def _ats(points: object, document: Document, driver: Driver) -> list[Any]:
     ]
 
 
-def _check(template: TemplateShape, document: Document) -> None:
+def _check(template: TemplateShape, driver: Driver, document: Document) -> None:
     names: dict[str, int] = {}
     for index, point in enumerate(template.points):
         first = names.setdefault(point.name.casefold(), index)
@@ -215,6 +218,9 @@ def _check(template: TemplateShape, document: Document) -> None:
         if (point.kind == "enum") != bool(point.labels):
             text = Text("enum 必须有标签，其他类型不得有", "an enum needs labels, and only an enum has them")
             document.complain(("points", index, "labels"), text)
+        if point.output and driver.switch is None:
+            text = Text("该驱动不能控制输出", "its driver can switch nothing")
+            document.complain(("points", index, "output"), text)
         if len(set(point.labels.values())) < len(point.labels):
             document.complain(("points", index, "labels"), Text("标签重复", "two labels are the same"))
         if point.range is not None and point.kind not in ("int", "float"):
@@ -279,6 +285,7 @@ def _point(shape: PointShape, at: Any) -> Point:
         shape.role,
         shape.role_value if isinstance(shape.role_value, str) else int(shape.role_value),
         plausibility(shape, at),
+        shape.output,
     )
 
 
@@ -300,4 +307,5 @@ def _of(device: str, point: Point, own: QuantityShape | None) -> Point:
         point.role,
         point.role_value,
         instead(point.plausible, own),
+        point.output,
     )

@@ -104,3 +104,41 @@ def test_over_tcp_the_transaction_number_comes_back():
     """MBAP: transaction, protocol 0, length, unit."""
     answer = SMOKE.hear_tcp(0xBEEF, bytes.fromhex("0300000001"), VALUES, HEALTHY)
     assert answer.data.hex() == "beef0000000501" + "03020015"
+
+
+RELAYS = ModbusSlave(
+    "relays", 1, RegisterMap(tuple(PointMap(f"relay_{bit + 1}", Table.COIL, bit, Type.BIT) for bit in range(8)))
+)
+
+
+def test_a_coil_is_set_and_the_request_comes_back():
+    """Waveshare wiki: `01 05 00 00 FF 00 8C 3A` closes relay 1, `... 00 00 CD CA` opens it."""
+    values = dict.fromkeys((point.name for point in RELAYS.map.points), 0)
+    for frame, value in (("01050000FF008C3A", 1), ("010500000000CDCA", 0)):
+        answer = RELAYS.hear(bytes.fromhex(frame), values, HEALTHY)
+        assert (answer.data, dict(answer.writes)) == (bytes.fromhex(frame), {"relay_1": value})
+
+
+@pytest.mark.parametrize(
+    ("pdu", "answer", "writes"),
+    [
+        ("0f000000030105", "0f00000003", {"relay_1": 1, "relay_2": 0, "relay_3": 1}),
+        ("0f000600020103", "0f00060002", {"relay_7": 1, "relay_8": 1}),
+        ("0f000700020103", "8f02", {}),  # relay 9 is not there: none is set
+        ("050008ff00", "8502", {}),
+        ("0500001234", "8503", {}),
+        ("0500", "8503", {}),
+        ("0f00000000", "8f03", {}),
+        ("0f0000000901ff", "8f03", {}),
+        ("0f0000000001ff", "8f03", {}),
+        ("0f00", "8f03", {}),
+    ],
+)
+def test_several_coils_are_set_or_none(pdu, answer, writes):
+    assert RELAYS.write(bytes.fromhex(pdu)) == (bytes.fromhex(answer), writes)
+
+
+def test_a_device_that_is_off_or_refuses_sets_nothing():
+    values = dict.fromkeys((point.name for point in RELAYS.map.points), 0)
+    for fault in (Fault(What.SILENT), Fault(What.EXCEPTION, code=6)):
+        assert not RELAYS.hear(bytes.fromhex("01050000FF008C3A"), values, fault).writes
