@@ -7,7 +7,8 @@ How a tree is put together
 * A leaf with ``role: x`` looks at the device's point with that role; at several such points with ``any``.
 * A leaf whose role the device lacks falls away; with it a condition that has nothing left, or that would mean something
   else without it (``not``, ``k_of_n`` with too few, ``sequence``, ``absence``...). In ``all`` and ``any`` the others stay: that is how a
-  rule uses what is there. What a rule cannot do without stands in its ``needs``.
+  rule uses what is there; but an ``all`` does not outlive its ``absence``: lifts that are not there are not late. What a rule
+  cannot do without stands in its ``needs``.
 * ``for_each: {classes, within: zone | building, do}`` in a list stands for one condition a device around here.
 * ``$name`` is a parameter, ``-$name`` its negative.
 """
@@ -162,7 +163,10 @@ class Expansion:
         """A condition; None where what it is made of is not there."""
         [(name, body)] = node.items()
         if isinstance(body, list):
-            parts = [part for one in body for part in self._parts(one, subject)]
+            found = [(one, self._parts(one, subject)) for one in body]
+            if name == "all" and any("absence" in one and not made for one, made in found):
+                return None
+            parts = [part for _, made in found for part in made]
             return ({name: parts} if len(parts) > 1 else parts[0]) if parts else None
         if name == "not":
             inner = self._one(body, subject)

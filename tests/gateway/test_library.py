@@ -132,6 +132,14 @@ def test_a_zone_with_one_device_has_nothing_to_confirm():
     assert "y/confirmed" not in {alarm.id for alarm in loaded.alarms}
 
 
+def test_a_building_without_lifts_or_doors_is_not_told_that_they_did_not_follow_a_fire():
+    """The linkage rules stay away where there is nothing that could be late; they do not become a second fire alarm."""
+    loaded = config.load(ROOT / "examples" / "first-hour" / "site.yaml")
+    made = {alarm.id for alarm in loaded.alarms}
+    assert {"b7-f3/confirmed", "b7-f3/doors-not-released"} <= made  # it has a door
+    assert "b7-f3/lifts-not-recalled" not in made  # it has no lift
+
+
 def test_contacts_the_other_way_round_and_states_of_an_enumeration_are_roles():
     """``role_value``: the value at which the role is true."""
     loaded = config.load(SITES / "good" / "library.yaml", SITES / "templates", DRIVERS)
