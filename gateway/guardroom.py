@@ -50,12 +50,12 @@ class Guardroom:
     def obey(self, command: Command) -> Text | None:
         """What a person sets, or why not. Its record is to be committed next, and then `tell`."""
         answer = self._guard.call("site", lambda: (self._post.obey(command, self._clock.monotonic()),))
-        self._keep()
+        self.keep()
         return BUG if answer is None else answer[0]
 
     def tell(self) -> None:
         """The device as it is now, to everybody."""
-        changed = self._keep()
+        changed = self.keep()
         now = self._clock.monotonic()
         self._ways.take(self._post.scan(now))
         if changed:
@@ -73,7 +73,8 @@ class Guardroom:
             self._timer.cancel()
         self._timer = None
 
-    def _keep(self) -> bool:
+    def keep(self) -> bool:
+        """What changed goes with the next commit. Whether there was anything."""
         changed, self._post.changed = self._post.changed, {}
         self._ways.keep({STATE + name: body for name, body in changed.items()})
         return bool(changed)

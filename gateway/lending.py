@@ -79,6 +79,11 @@ class Lending:
         self._sessions: dict[int, str] = {}
         self._taps: dict[int, _Taps] = {}
 
+    def adopt(self, site: Site, specs: Mapping[str, BusSpec], pollers: Mapping[str, Poller]) -> None:
+        """Another site; who has begun goes on, and hears no bytes of a bus that was started again."""
+        self._site, self._specs, self._pollers = site, specs, pollers
+        self._devices = {device.id: device for device in site.devices}
+
     def table(self) -> dict[str, Talk]:
         return {"tool": self._begin, "exchange": self._ask, "peek": self._peek, "tap": self._tap, "taps": self._heard}
 

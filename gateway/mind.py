@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.config import Site
 from gateway.judged import judged
@@ -22,6 +23,13 @@ from rules.engine import Engine
 from rules.guard import Guard
 
 _SHORT = ("int16", "uint16")
+
+
+class Left(NamedTuple):
+    """Saved states of what a changed site does not have any more: for the case that it comes back."""
+
+    alarms: dict[str, bytes]
+    post: dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,37 +8,42 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import NamedTuple, TypeVar
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
 from gateway import config, guardroom, health
 from gateway.bridge import bridge
 from gateway.certificates import Ending
+from gateway.change import Change
 from gateway.clock import Clock, SystemClock
 from gateway.dating import Dating
 from gateway.field.bus import Bus
 from gateway.field.datagrams import Datagrams
 from gateway.field.listener import Listener
-from gateway.judged import judged
+from gateway.health import Beat, Lag
 from gateway.lending import Lending
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
+from gateway.mind import Left, Mind, mind
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
 from gateway.pipeline import CLOCKS, STATE, Pipeline
 from gateway.plausible import Plausible
 from gateway.poller import Poller
-from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal, Opened
 from gateway.store.worker import ThreadWorker, Worker
+from gateway.trial import SILENT_S, Heard, Seen, patience_s
 from gateway.views import Views
 from gateway.wire import pack, payloads
 from rules import post
 from rules import spec as rules_spec
+from rules.engine import Engine
 
+T = TypeVar("T")
 log = logging.getLogger("gengfu")
 STALLED_S = 6.0
 """With `WatchdogSec` of the unit, a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
@@ -63,70 +68,119 @@ def system() -> Seams:
     return Seams(SystemClock(), ThreadWorker, Bus, mqtt.connect, random.random, secrets.token_hex)
 
 
+class Fresh(NamedTuple):
+    """Objects that nobody has started yet, by id."""
+
+    buses: dict[str, Bus]
+    pollers: dict[str, Poller]
+    listeners: dict[str, Listener | Datagrams]
+    uplinks: dict[str, Uplink]
+
+
 class Parts:
     """Everything that runs, made from a site; `watch` starts it."""
 
     def __init__(self, site: config.Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
         clock = seams.clock
-        self.site, self.clock, self.guard, self.run_id = site, clock, Guard(), opened.run
-        rules = judged(site)
-        self.devices, self.specs, groups = rules.devices, rules.specs, rules.groups
-        self.layouts = {
-            (device.id, index): pack.Layout(device.id, index, group.points, _digits(device, index))
-            for device in self.devices
-            for index, group in enumerate(device.groups)
-        }
-        self.engine = rules.engine(clock.monotonic(), self.guard.call)
+        self.clock, self.guard, self.run_id, self._seams = clock, Guard(), opened.run, seams
         self.alarms, self.telemetry = alarms, telemetry
-        self.plausible = Plausible(groups)
-        self.post = post.Post(
-            site.post, {key: tuple(point.id for point in group.points) for key, group in groups.items()}
-        )
+        self.mind = mind(site, clock.monotonic(), self.guard.call)
         self.pipeline = Pipeline(
-            self.engine,
-            self.specs,
-            Reporter(groups, by_exception=site.report.by_exception),
-            self.layouts,
+            self.mind.engine,
+            self.mind.specs,
+            self.mind.reporter,
+            self.mind.layouts,
             alarms,
             telemetry,
             clock,
             self.guard,
-            simulated=_simulated(self.specs, site),
+            simulated=self.mind.simulated,
             utc_offset_s=site.utc_offset_s,
             commit_s=site.journal.telemetry_commit_s,
             plausible=self.plausible,
-            post=self.post,
+            post=self.mind.post,
         )
-        used = [spec for spec in site.buses if self._on(spec.id)]
-        self.buses = {spec.id: seams.bus(spec, clock) for spec in used if spec.kind is not BusKind.LISTEN}
-        for name, bus in self.buses.items():
-            bus.twice = partial(self._twice, name)
-        self.pollers = {spec.id: self._poller(spec) for spec in used if spec.kind is not BusKind.LISTEN}
-        self.listeners = {spec.id: self._listener(spec) for spec in used if spec.kind is BusKind.LISTEN}
-        self.uplinks = {spec.id: self._uplink(spec, seams) for spec in site.uplinks}
+        self.fallback = False
+        """It runs another site than the file says."""
+        made = self.make(site, [spec.id for spec in site.buses], [spec.id for spec in site.uplinks])
+        self.buses, self.pollers, self.listeners, self.uplinks = made
         self.dating = Dating(clock, self.pipeline.record, self.pipeline.keep)
-        for lane in (alarms, telemetry):
-            lane.keep_uplinks(self.uplinks)  # one that left the site would hold every record for ever
+        self._views = self._made_views(clock.monotonic())
+        self._lending: Lending | None = None
+        self.keep_uplinks()
 
-    def _on(self, bus: str) -> list[Device]:
-        return [device for device in self.site.devices if device.bus == bus]
+    @property
+    def site(self) -> config.Site:
+        return self.mind.site
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return self.mind.devices
+
+    @property
+    def engine(self) -> Engine:
+        return self.mind.engine
+
+    @property
+    def post(self) -> post.Post:
+        return self.mind.post
+
+    @property
+    def plausible(self) -> Plausible:
+        return self.mind.plausible
+
+    def make(self, site: config.Site, buses: Collection[str], uplinks: Collection[str]) -> Fresh:
+        """Those of these names that the site uses. Opens nothing."""
+        used = [spec for spec in site.buses if spec.id in buses and _on(site, spec.id)]
+        made = {spec.id: self._seams.bus(spec, self.clock) for spec in used if spec.kind is not BusKind.LISTEN}
+        for name, bus in made.items():
+            bus.twice = partial(self._twice, name)
+        return Fresh(
+            made,
+            {name: self._poller(bus, _on(site, name)) for name, bus in made.items()},
+            {spec.id: self._listener(spec, _on(site, spec.id)) for spec in used if spec.kind is BusKind.LISTEN},
+            {spec.id: self._uplink(spec, site) for spec in site.uplinks if spec.id in uplinks},
+        )
+
+    def change(
+        self, to: Mind, change: Change, fresh: Fresh, left: Left, event: Callable[[Mapping[str, bytes]], bytes]
+    ) -> Left:
+        """The site `to` from this moment on; buses that it does not have, or has otherwise, are stopped. `left`: states of
+        what a site before had; `event`: body of the record, given the alarms that leave. Returns the states of those."""
+        gone = self.pipeline.adopt(to, change.same, left, event)
+        self.mind = to
+        stopped = (*change.buses.changed, *change.buses.gone)
+        _renew(self.buses, fresh.buses, stopped)
+        _renew(self.pollers, fresh.pollers, stopped)
+        _renew(self.listeners, fresh.listeners, stopped)
+        _renew(self.uplinks, fresh.uplinks, change.uplinks.gone)
+        self._views = self._made_views(self._views.started)
+        if self._lending is not None:
+            self._lending.adopt(to.site, self._specs(), self.pollers)
+        self._ending = Ending(to.site.uplinks, self.clock, self._submit)
+        self._progress.clear()
+        self._progress.update(self._made_progress())
+        return gone
+
+    def keep_uplinks(self) -> None:
+        """One that left the site would hold every record for ever."""
+        for lane in (self.alarms, self.telemetry):
+            lane.keep_uplinks(self.uplinks)
 
     def _twice(self, bus: str, address: int | str) -> None:
-        for device in self._on(bus):
+        for device in _on(self.site, bus):
             if device.address == address and self.plausible.double(device.id, self.clock.monotonic()):
                 log.error("%s: two devices answer for address %s of bus %s", device.id, address, bus)
 
-    def _poller(self, spec: BusSpec) -> Poller:
-        devices = self._on(spec.id)
+    def _poller(self, bus: Bus, devices: list[Device]) -> Poller:
         polls = {}
         for device in devices:
             opened = DRIVERS[device.driver].open
             assert opened is not None  # config lets only drivers that ask onto such a bus
-            polls[device.id] = opened(device, spec.speaks)
-        return Poller(self.buses[spec.id], devices, polls, self.clock, self.pipeline.take, self.guard)
+            polls[device.id] = opened(device, bus.spec.speaks)
+        return Poller(bus, devices, polls, self.clock, self.pipeline.take, self.guard)
 
-    def _listener(self, spec: BusSpec) -> Listener | Datagrams:
-        devices = self._on(spec.id)
+    def _listener(self, spec: BusSpec, devices: list[Device]) -> Listener | Datagrams:
         listen = DRIVERS[devices[0].driver].listen
         assert listen is not None  # config lets only one driver, one that is spoken to, onto such a bus
         if open_port := DRIVERS[devices[0].driver].open_port:
@@ -134,20 +188,20 @@ class Parts:
         port = Datagrams if spec.transport == "udp" else Listener
         return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard)
 
-    def _uplink(self, spec: UplinkSpec, seams: Seams) -> Uplink:
+    def _uplink(self, spec: UplinkSpec, site: config.Site) -> Uplink:
         return Uplink(
             spec,
-            self.site.gateway.id,
+            site.gateway.id,
             self.clock,
             self.alarms,
             self.telemetry,
             pack.Layouts(self.telemetry.state),
-            seams.random,
-            seams.connect,
+            self._seams.random,
+            self._seams.connect,
             self.pipeline.reached,
             version=VERSION,
             run=self.run_id,
-            simulated=any(device.simulated for device in self.site.devices),
+            simulated=any(device.simulated for device in site.devices),
         )
 
     def restore(self, opened: Opened) -> None:
@@ -176,42 +230,55 @@ class Parts:
     def health(
         self, opened: tuple[Opened, ...], workers: Mapping[Lane, Worker], *, last_known_good: bool
     ) -> health.Health:
-        uplinks = tuple(self.uplinks.values())
-        lags = [
-            health.Lag(self.clock, partial(self.alarms.position, name), lambda: self.alarms.counters().last, RECEIPT_S)
-            for name in self.uplinks
-        ]
+        self.fallback = last_known_good
+        self._lags: dict[str, Lag] = {}
+        self._submit = workers[Lane.TELEMETRY].submit
+        self._beats = {lane: Beat(self.clock, worker.submit) for lane, worker in workers.items()}
+        self._ending = Ending(self.site.uplinks, self.clock, self._submit)
         concerns: dict[str, Callable[[], bool]] = {
             "storage_alarms_failing": lambda: self.alarms.counters().failing_since is not None,
             "storage_telemetry_failing": lambda: self.telemetry.counters().failing_since is not None,
             "storage_set_aside": lambda: any(lane.counters().set_aside for lane in (self.alarms, self.telemetry)),
             "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
-            "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in uplinks),
-            "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in uplinks),
-            "certificate_ending": Ending(self.site.uplinks, self.clock, workers[Lane.TELEMETRY].submit).soon,
-            "receipts_overdue": lambda: sum(lag.overdue() for lag in lags) > 0,
+            "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in self.uplinks.values()),
+            "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in self.uplinks.values()),
+            "certificate_ending": lambda: self._ending.soon(),
+            "receipts_overdue": self._overdue,
             "parts_failing": lambda: bool(self.guard.faults),
-            "last_known_good": lambda: last_known_good,
+            "last_known_good": lambda: self.fallback,
             "clock_not_set": lambda: not self.clock.trusted(),
             "life_isolated": lambda: any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
-            "points_doubtful": self.plausible.doubtful,
+            "points_doubtful": lambda: self.plausible.doubtful(),
         }
-        beats = {lane: health.Beat(self.clock, worker.submit) for lane, worker in workers.items()}
-        progress: dict[str, tuple[Callable[[], float], float]] = {
+        self._progress = self._made_progress()
+        return health.Health(self.clock, concerns, self._progress, self.pipeline.take)
+
+    def _overdue(self) -> bool:
+        self._lags = {name: self._lags.get(name) or self._lag(name) for name in self.uplinks}
+        return sum(lag.overdue() for lag in self._lags.values()) > 0
+
+    def _lag(self, uplink: str) -> Lag:
+        newest = lambda: self.alarms.counters().last  # noqa: E731 - a value for the next line
+        return Lag(self.clock, partial(self.alarms.position, uplink), newest, RECEIPT_S)
+
+    def _made_progress(self) -> dict[str, tuple[Callable[[], float], float]]:
+        return {
             **{
-                f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec, self._on(name)))
+                f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec, _on(self.site, name)))
                 for name in self.pollers
             },
             **{f"bus {name}": (partial(getattr, one, "progress"), STALLED_S) for name, one in self.listeners.items()},
-            **{f"journal {lane.value}": (beat.moved, DISK_STALLED_S) for lane, beat in beats.items()},
+            **{f"journal {lane.value}": (beat.moved, DISK_STALLED_S) for lane, beat in self._beats.items()},
             "rules": (lambda: self.pipeline.moved, STALLED_S),
         }
-        return health.Health(self.clock, concerns, progress, self.pipeline.take)
 
     def _polled(self, bus: str) -> float:
         return max(self.pollers[bus].progress, self.buses[bus].asked_at)
 
     def views(self) -> Views:
+        return self._views
+
+    def _made_views(self, started: float) -> Views:
         parts: dict[str, Callable[[], object]] = {
             **{f"bus {name}": poller.status for name, poller in self.pollers.items()},
             **{f"bus {name}": listener.status for name, listener in self.listeners.items()},
@@ -219,11 +286,24 @@ class Parts:
             **{f"uplink {name}": partial(self._uplink_status, name) for name in self.uplinks},
             "points": self.plausible.status,
         }
-        return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts)
+        return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts, started)
 
     def lending(self) -> Lending:
-        specs = {name: bus.spec for name, bus in self.buses.items()}
-        return Lending(self.site, specs, self.pollers, self.pipeline, self.clock)
+        """One for as long as the gateway lives: a tool's session outlives a change of the site."""
+        if self._lending is None:
+            self._lending = Lending(self.site, self._specs(), self.pollers, self.pipeline, self.clock)
+        return self._lending
+
+    def _specs(self) -> dict[str, BusSpec]:
+        return {name: bus.spec for name, bus in self.buses.items()}
+
+    def seen(self, broken_since: Mapping[str, float]) -> Seen:
+        """The gateway as a trial looks at it. `broken_since`: of what is broken."""
+        now = self.clock.monotonic()
+        asked = {name: Heard(one.answered_at, patience_s(one.shortest_s)) for name, one in self.pollers.items()}
+        called = {name: Heard(now if one.port else None, SILENT_S) for name, one in self.listeners.items()}
+        connected = [name for name, uplink in self.uplinks.items() if uplink.status()["connected"]]
+        return Seen(now, asked | called, connected, broken_since)
 
     def _uplink_status(self, name: str) -> dict[str, object]:
         unsettled = sum(lane.counters().last - lane.position(name) for lane in (self.alarms, self.telemetry))
@@ -254,21 +334,11 @@ def _counters(lane: Journal) -> Callable[[], object]:
     return status
 
 
-def _digits(device: Device, group: int) -> dict[str, int]:
-    """Significant digits of the points behind a 16-bit register: more than six would be noise of the scaling."""
-    return {point.name: 6 for point in device.groups[group].points if getattr(point.source, "type", "") in _SHORT}
+def _on(site: config.Site, bus: str) -> list[Device]:
+    return [device for device in site.devices if device.bus == bus]
 
 
-_SHORT = ("int16", "uint16")
-
-
-def _simulated(specs: Mapping[str, rules_spec.AlarmSpec], site: config.Site) -> frozenset[str]:
-    """Alarms that look at a simulated device, or at a point that is computed from one."""
-    devices = {device.id for device in site.devices if device.simulated}
-
-    def simulated(points: Iterable[str]) -> bool:
-        return any(point.partition("/")[0] in devices or point in computed for point in points)
-
-    computed: set[str] = set()
-    computed = {one.id for one in site.computed if simulated(one.points)}
-    return frozenset(name for name, spec in specs.items() if simulated(rules_spec.points(spec.when)))
+def _renew(table: dict[str, T], new: Mapping[str, T], gone: Collection[str]) -> None:
+    for name in gone:
+        table.pop(name, None)
+    table.update(new)

@@ -1,6 +1,7 @@
 """From scans and commands to committed records: the one way that everything takes.
 
-    scan | command -> engine.step -> transitions + changed state -> alarm lane, at once -> announce
+    scan | command -> engine.step -> transitions + changed state -> outputs, at once
+                                                                 -> alarm lane, at once -> announce
                    -> report by exception -> burst -> packs -> telemetry lane, 30 ms after a burst's first scan
 
 Guarantees
@@ -18,13 +19,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from gateway.clock import Clock, Timer, spoken
 from gateway.errors import StorageError
 from gateway.guardroom import BUG, Guardroom, Ways
-from gateway.model import Command, Draft, Mark, Record, Sample, Scan, State, Text, Transition
+from gateway.mind import Left, Mind
+from gateway.model import Action, Command, Draft, FloodEdge, Mark, Record, Sample, Scan, State, Text, Transition
 from gateway.plausible import Plausible
 from gateway.report import Reporter
 from gateway.restart import Guard
@@ -32,6 +36,7 @@ from gateway.store.journal import Journal
 from gateway.wire import alarm, pack, payloads
 from rules import texts
 from rules.clocks import Clocks
+from rules.condition import Key
 from rules.engine import Engine, Step
 from rules.lifecycle import ASIDE
 from rules.post import ACTIONS, DEVICE, Post, PostSpec
@@ -53,6 +58,9 @@ TRAIL = "trail/"
 TRAILS = 512
 TRAIL_S = 0.1
 """How soon that is written: what a kill can take of it."""
+LOCAL = "outputs"
+"""As the guard calls them."""
+NO_SOUNDER = Text("本站没有声光输出", "this site has no outputs")
 STAGES = ("pending", "announced", "committed", "broker", "district")
 """announced: told before the disk confirmed it; broker and district: acknowledged by it, receipted by it."""
 
@@ -75,6 +83,22 @@ def clocks(clock: Clock) -> bytes:
     """Both clocks at one moment: what carries running times across a restart (see `gateway.bridge`)."""
     now = {"boot": clock.boot, "at": clock.monotonic(), "wall": clock.wall(), "trusted": clock.trusted()}
     return json.dumps(now).encode()
+
+
+class Local(Protocol):
+    """The guard room's outputs (`gateway.outputs`), which act at once."""
+
+    def moved(self, transitions: Sequence[Transition], floods: Sequence[FloodEdge]) -> None:
+        """Before anything of it is committed."""
+
+    def recorded(self, alarm: str, record: str) -> None:
+        """A transition of the alarm has this record."""
+
+    def reached(self, alarm: str, record: str, stage: str) -> None:
+        """It came so far."""
+
+    def obey(self, command: Command) -> Text | None:
+        """A command to silence."""
 
 
 class Pipeline:
@@ -118,8 +142,8 @@ class Pipeline:
         self._burst_timer: Timer | None = None
         self._state: dict[str, bytes | None] = {}
         self._state_timer: Timer | None = None
-        ways = Ways(self._take, lambda state: self._state.update(state), self._settle)
-        self._guardroom = Guardroom(post or Post(PostSpec(), {}), clock, guard, ways)
+        self._post = post or Post(PostSpec(), {})
+        self._guardroom = self._made_guardroom(self._post)
         self._state_at = float("inf")
         self._flushed = float("-inf")
         self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
@@ -134,6 +158,7 @@ class Pipeline:
         """Done when the latest commit is announced."""
         self.taps: list[Callable[[Scan | Command], None]] = []
         """Technicians' tools that listen; each hears what was taken, after the rules."""
+        self.local: Local | None = None
         self.scans = 0
         self.moved = clock.monotonic()
 
@@ -191,6 +216,8 @@ class Pipeline:
         """A person's command; returns why it was refused, or None."""
         if command.action in ACTIONS:
             refused = self._set(command)
+        elif command.action is Action.SILENCE:
+            refused = self._silence(command)
         else:
             step = self._step(command)
             refused = step.refused if step else BUG
@@ -203,6 +230,14 @@ class Pipeline:
         refused = self._guardroom.obey(command)
         self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
         self._guardroom.tell()
+        return refused
+
+    def _silence(self, command: Command) -> Text | None:
+        """Done first, and then recorded: quiet need not wait for the disk."""
+        local = self.local
+        answer = self._guard.call(LOCAL, lambda: (NO_SOUNDER if local is None else local.obey(command),))
+        refused = BUG if answer is None else answer[0]
+        self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
         return refused
 
     def _settle(self) -> None:
@@ -221,12 +256,45 @@ class Pipeline:
         if (DEVICE, 0) in self._layouts:
             self._guardroom.wake()
 
-    def _step(self, event: Scan | Command | Clocks | None) -> Step | None:
+    def adopt(
+        self, mind: Mind, same: frozenset[Key], left: Left, event: Callable[[Mapping[str, bytes]], bytes]
+    ) -> Left:
+        """Another site from here on. Alarms and partitions go on where they stand (`Engine.succeed`); what changed of them and
+        the record of it, whose body `event` makes of the alarms that leave, are one commit. Returns what leaves."""
+        now = self._clock.monotonic()
+        gone = Left(mind.engine.succeed(self._engine, same, left.alarms), {})
+        if mind.post is not self._post:
+            gone.post.update(mind.post.succeed(self._post, left.post, now))
+        self._guardroom.close()
+        self._engine, self._specs, self._layouts = mind.engine, mind.specs, mind.layouts
+        self._points = {point.id: point for layout in mind.layouts.values() for point in layout.points}
+        mind.reporter.succeed(self._reporter, same)
+        mind.plausible.succeed(self._plausible, same)
+        self._reporter, self._plausible, self._simulated = mind.reporter, mind.plausible, mind.simulated
+        self._utc_offset_s, self._commit_s = mind.site.utc_offset_s, mind.site.journal.telemetry_commit_s
+        self.latest = {key: scan for key, scan in self.latest.items() if key in same}
+        self._post, self._guardroom = mind.post, self._made_guardroom(mind.post)
+        self._guardroom.keep()
+        draft = Draft(payloads.SITE, now, event(gone.alarms))
+        if self._step(None, draft) is None:
+            self._commit([draft], ())
+        self._clocks, self._clocks_due = None, float("-inf")
+        self.start()
+        return gone
+
+    def _made_guardroom(self, post: Post) -> Guardroom:
+        ways = Ways(self._take, lambda state: self._state.update(state), self._settle)
+        return Guardroom(post, self._clock, self._guard, ways)
+
+    def _step(self, event: Scan | Command | Clocks | None, first: Draft | None = None) -> Step | None:
+        """`first`: goes into the same commit, before what follows."""
         now = self._clock.monotonic()
         step = self._guard.call("rules", lambda: self._engine.step(event, now))
         if step is None:
             return None
         self.moved = now  # not before: an engine that fails at each step must not feed the watchdog
+        if self.local is not None and (step.transitions or step.floods):
+            self._guard.call(LOCAL, partial(self.local.moved, step.transitions, step.floods))
         drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
         drafts[:0] = [Draft(payloads.FLOOD, edge.at, payloads.flood(edge)) for edge in step.floods]
         for edge in step.floods:
@@ -234,6 +302,8 @@ class Pipeline:
             log.warning("flood of alarms %s: %d new, %d grouped, first %s", what, edge.alarms, edge.grouped, edge.first)
         if isinstance(event, Command):
             drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
+        if first is not None:
+            drafts.insert(0, first)
         if step.changed:
             self._remember({STATE + name: body for name, body in step.changed.items()}, self._commit_s)
         if drafts:
@@ -284,6 +354,8 @@ class Pipeline:
         records = self._alarms.commit(drafts, self._take_state(), self._announce(transitions))
         for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
             self._follow(_key(record), Progress(transition.alarm, record.sequence, {}))
+            if self.local is not None:
+                self._guard.call(LOCAL, partial(self.local.recorded, transition.alarm, _key(record)))
 
     def _follow(self, key: str, progress: Progress) -> None:
         self._trail[key] = progress
@@ -345,6 +417,8 @@ class Pipeline:
         if progress is None or stage in progress.times:
             return
         progress.times[stage] = self._clock.wall()
+        if self.local is not None:
+            self._guard.call(LOCAL, partial(self.local.reached, progress.alarm, key, stage))
         self._remember({TRAIL + key: json.dumps({"alarm": progress.alarm, **progress.times}).encode()}, TRAIL_S)
 
     def _find_trail(self) -> None:

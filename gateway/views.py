@@ -51,8 +51,9 @@ class Views:
         clock: Clock,
         guard: Guard,
         parts: Mapping[str, Callable[[], object]],
+        started: float | None = None,
     ) -> None:
-        """`parts`: name -> status of a bus, lane or uplink, as plain JSON values."""
+        """`parts`: name -> status of a bus, lane or uplink, as plain JSON values. `started`: monotonic; now when None."""
         self._site = site
         self._devices = {device.id: device for device in devices}
         self._engine = engine
@@ -60,7 +61,7 @@ class Views:
         self._clock = clock
         self._guard = guard
         self._parts = parts
-        self._started = clock.monotonic()
+        self.started = clock.monotonic() if started is None else started
 
     def table(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         return {
@@ -74,7 +75,7 @@ class Views:
         now = self._clock.monotonic()
         return {
             "gateway": self._site.gateway.id,
-            "uptime_s": round(now - self._started, 1),
+            "uptime_s": round(now - self.started, 1),
             "clock": "trusted" if self._clock.trusted() else "untrusted",
             "scans": self._pipeline.scans,
             "devices": self.devices(),

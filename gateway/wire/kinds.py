@@ -15,6 +15,7 @@ CLOCK_JUMP = "gengfu.event.clock_jump"
 COMMAND = "gengfu.event.command"
 FLOOD = "gengfu.event.flood"
 TOOL = "gengfu.event.tool"
+SITE = "gengfu.event.site"
 EVENT_GAP = "gengfu.event.gap"
 TELEMETRY_GAP = "gengfu.telemetry.gap"
 PACK = "gengfu.telemetry.pack"
@@ -240,6 +241,30 @@ KINDS = (
             Field("tool", "`scan`, `peek` or `record`"),
             Field("who", "the person, and the user that the kernel vouches for"),
             Field("why", "in their words; may be empty"),
+        ),
+    ),
+    Kind(
+        SITE,
+        JSON,
+        "the site file was changed while the gateway runs, or a change was proved or undone",
+        (
+            Field(
+                "stage",
+                "`applied`: from here on, on trial for a minute; `proved`; `undone`: as it was before, from here on",
+            ),
+            Field(
+                "who",
+                "the person, and the user that the kernel vouches for; `SIGHUP`; `gengfu` where the gateway undid it",
+            ),
+            Field("why", "in their words, or why it was undone; may be empty"),
+            Field("before", "SHA-256 of the site file with its templates that ran before, in hex"),
+            Field("after", "of the one that runs from here on"),
+            Field(
+                "changed",
+                "`buses`, `devices`, `alarms`, `uplinks`: ids that are `new`, `changed` or `gone`; `other`: sections; what has "
+                "no change is left out, of a long list the first 100 are named",
+            ),
+            Field("gone", "alarms that stood when they left the site, with their state"),
         ),
     ),
     Kind(EVENT_GAP, JSON, _GAP_WHAT, _GAP),

@@ -29,6 +29,7 @@ CLOCK_JUMP = kinds.CLOCK_JUMP
 COMMAND = kinds.COMMAND
 FLOOD = kinds.FLOOD
 TOOL = kinds.TOOL
+SITE = kinds.SITE
 EVENT_GAP = kinds.EVENT_GAP
 TELEMETRY_GAP = kinds.TELEMETRY_GAP
 PACK = kinds.PACK
@@ -171,6 +172,20 @@ def command(command: Command, refused: Text | None) -> bytes:
 def tool(tool: str, who: str, why: str) -> bytes:
     """Body of `TOOL`."""
     return to_json({"tool": tool, "who": who, "why": why})
+
+
+def site(
+    stage: str,
+    who: str,
+    why: str,
+    digests: tuple[str, str],
+    changed: Mapping[str, object] | None = None,
+    gone: Mapping[str, str] | None = None,
+) -> bytes:
+    """Body of `SITE`. `digests`: before and after."""
+    before, after = digests
+    told = {"stage": stage, "who": who, "why": why, "before": before, "after": after}
+    return to_json({**told, "changed": dict(changed or {}), "gone": dict(gone or {})})
 
 
 def flood(edge: FloodEdge) -> bytes:
