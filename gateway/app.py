@@ -1,6 +1,7 @@
 """The composition root: a site file becomes objects (`gateway.parts`) and one task group. Nothing holds the app.
 
 Start: configuration (else the last known good), journal, the engine's state as it was, buses, uplinks, control socket.
+Change: `gateway.changing`, asked for at the control socket or by SIGHUP.
 End: SIGTERM or SIGINT; the field stops, the open burst is committed and handed over, the uplinks say good-bye, the lanes
 close, each bounded.
 """
@@ -11,18 +12,17 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from gateway import config, health, last_good, post_view
+from gateway import config, health, last_good
 from gateway.bridge import bridge as bridge
-from gateway.callers import Callers
-from gateway.clock import Clock
-from gateway.control import Control
+from gateway.changing import Changing
+from gateway.crew import Crew
 from gateway.dating import floor
+from gateway.desk import Desk
 from gateway.errors import ConfigError
-from gateway.metrics import Metrics
 from gateway.model import Lane
 from gateway.parts import STALLED_S as STALLED_S
 from gateway.parts import Parts as Parts
@@ -54,7 +54,7 @@ def run(path: Path) -> int:
     status = 0
     try:
         starts.begin(seams.clock.monotonic())
-        asyncio.run(watch(site, seams, last_known_good=last_known_good, proved=starts.proved))
+        asyncio.run(watch(site, seams, last_known_good=last_known_good, proved=starts.proved, path=path))
     except* GaveUp as group:
         log.critical("%s", "; ".join(str(error) for error in group.exceptions))
         status = EX_SOFTWARE
@@ -62,11 +62,17 @@ def run(path: Path) -> int:
 
 
 async def watch(
-    site: config.Site, seams: Seams, *, last_known_good: bool = False, proved: Callable[[], None] = lambda: None
+    site: config.Site,
+    seams: Seams,
+    *,
+    last_known_good: bool = False,
+    proved: Callable[[], None] = lambda: None,
+    path: Path | None = None,
 ) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often.
 
-    `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash."""
+    `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash.
+    `path`: the site file that a change is read from; where the site came from when None."""
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
     alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
@@ -74,26 +80,31 @@ async def watch(
     seams.clock.hold(floor(alarms.state()))
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
-    children = _children(parts, parts.health(opened, workers, last_known_good=last_known_good))
-    children["proof"] = _proof(site, seams.clock, workers[Lane.TELEMETRY], proved, last_known_good=last_known_good)
-    stop = asyncio.Event()
-    for how in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(how, stop.set)
+    watcher = parts.health(opened, workers, last_known_good=last_known_good)
+    stop, again = asyncio.Event(), asyncio.Event()
+    for how, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
+        asyncio.get_running_loop().add_signal_handler(how, event.set)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(run, name=name) for name, run in children.items()}
+            crew = Crew(group, parts.guard, seams.clock)
+            desk = Desk(parts, crew)
+            changing = Changing(path or site.source, parts, crew, workers[Lane.TELEMETRY], proved, desk.renew)
+            desk.open(changing)
+            for name, run in parts.runs(parts.pollers.keys() | parts.listeners.keys(), parts.uplinks).items():
+                crew.start(name, run)
+            crew.start("health", watcher.run)
+            crew.start("clock", parts.dating.run)
+            crew.start("proof", changing.prove)
+            crew.start("hang-up", partial(_hear, again, changing))
             await stop.wait()
             health.notify("STOPPING=1")
             proved()
             # In the order of the data: nothing new from the field, what is in memory to the disk, and then to the district.
-            for name, task in tasks.items():
-                if not name.startswith("uplink "):
-                    task.cancel()
+            crew.end(lambda name: not name.startswith("uplink "))
             parts.dating.keep()
             parts.pipeline.close()
             await parts.handed_over(HAND_OVER_S)
-            for task in tasks.values():
-                task.cancel()
+            crew.end()
     finally:
         parts.pipeline.close()
         await asyncio.gather(alarms.close(), telemetry.close())
@@ -101,28 +112,12 @@ async def watch(
             bus.close()
 
 
-async def _proof(
-    site: config.Site, clock: Clock, disk: Worker, proved: Callable[[], None], *, last_known_good: bool
-) -> None:
-    """The site becomes the last known good one after a minute; at once where there is none yet. On a journal's thread:
-    a slow disk is not waited for here."""
-
-    def first() -> None:
-        last_good.stage(site.source)
-        if not last_good.is_kept(site.source):
-            last_good.keep(site.source)
-            last_good.stage(site.source)
-
-    def after() -> None:
-        proved()
-        if not last_known_good:
-            last_good.keep(site.source)
-
-    if not last_known_good:
-        disk.submit(first)
-    await clock.sleep_until(clock.monotonic() + last_good.PROVED_S)
-    disk.submit(after)
-    await asyncio.Event().wait()
+async def _hear(again: asyncio.Event, changing: Changing) -> None:
+    """SIGHUP, one after the other."""
+    while True:
+        await again.wait()
+        again.clear()
+        await changing.hang_up()
 
 
 def _tell(site: config.Site, opened: Sequence[Opened]) -> None:
@@ -134,37 +129,6 @@ def _tell(site: config.Site, opened: Sequence[Opened]) -> None:
             log.error("journal %s cannot be written: %s", lane, found.why)
     for mistake in config.uplink_mistakes(site):
         log.error("%s", mistake)
-
-
-def _children(parts: Parts, watcher: health.Health) -> dict[str, Coroutine[Any, Any, None]]:
-    """Name -> what runs for ever, each kept alive by the guard."""
-    callers = Callers(parts.site.devices, parts.listeners, parts.pipeline, parts.clock)
-    views = parts.views()
-    control = Control(
-        Path(parts.site.gateway.control_socket),
-        views.table() | callers.views() | post_view.table(parts.post, parts.clock),
-        parts.pipeline.command,
-        parts.clock,
-        parts.guard,
-        parts.pipeline.written,
-        parts.lending().table() | callers.talks(),
-    )
-    vital = {
-        **{f"bus {name}": poller.run for name, poller in parts.pollers.items()},
-        **{f"bus {name}": listener.run for name, listener in parts.listeners.items()},
-        "health": watcher.run,
-    }
-    others: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        **{f"uplink {name}": uplink.run for name, uplink in parts.uplinks.items()},
-        "control": control.run,
-        "clock": parts.dating.run,
-    }
-    if parts.site.metrics:
-        others["metrics"] = Metrics(parts.site.metrics, views.status, parts.guard).run
-    return {
-        **{name: parts.guard.keep(name, run, parts.clock) for name, run in vital.items()},
-        **{name: parts.guard.keep(name, run, parts.clock, limit=None) for name, run in others.items()},
-    }
 
 
 def _journal(lane: Lane, site: config.Site, seams: Seams, worker: Worker) -> Journal:

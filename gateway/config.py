@@ -26,6 +26,7 @@ from gateway import health
 from gateway import keys as private_keys
 from gateway.errors import ConfigError, Mistake
 from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
+from gateway.site import outputs as site_outputs
 from gateway.site import post as site_post
 from gateway.site import reference as site_reference
 from gateway.site import rules as site_rules
@@ -91,6 +92,8 @@ class Site:
     """In the order of the groups of the built-in device ``virtual``."""
     post: post.PostSpec = field(default_factory=post.PostSpec)
     """Guard level and partitions."""
+    guard_room: site_outputs.GuardRoom = field(default_factory=site_outputs.GuardRoom)
+    """Lamps, sounders and keys."""
 
 
 def load(
@@ -139,7 +142,9 @@ def _site(
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
     calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
-    watch = site_post.read(document, site_rules.Field(reader.devices, buses, reader.unclear))
+    field_only = site_rules.Field(reader.devices, buses, reader.unclear)
+    watch = site_post.read(document, field_only)
+    guard_room = site_outputs.read(document, root, field_only)
     builtin: tuple[Device, ...] = (health.device(), post.device(watch))
     around = site_rules.Field(
         reader.devices, buses, reader.unclear, {one.id: one for one in builtin}, *dates(calendar, document)
@@ -187,6 +192,7 @@ def _site(
         calendar.utc_offset_h * 3600,
         computed,
         watch,
+        guard_room,
     )
 
 

@@ -80,6 +80,13 @@ CONCERNS = (
         Severity.HIGH,
     ),
     Concern(
+        "output_failing",
+        Text("值班室的声光输出或按键故障", "a lamp, sounder or key of the guard room cannot be used"),
+        Severity.HIGH,
+        0.0,
+        5.0,
+    ),
+    Concern(
         "life_isolated",
         Text("有火警、求助或困人报警已停用", "a fire, personal or entrapment alarm is out of service"),
         Severity.HIGH,

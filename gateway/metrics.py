@@ -38,7 +38,7 @@ class Metric(NamedTuple):
 
 
 def _parts(status: Status, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The parts of one kind, by id: ``bus``, ``journal`` or ``uplink``."""
+    """The parts of one kind, by id: ``bus``, ``journal`` ``uplink`` or ``output``."""
     for name, part in status["parts"].items():
         what, _, ident = name.partition(" ")
         if what == kind and ident:
@@ -291,6 +291,34 @@ TABLE: tuple[Metric, ...] = (
         Text("平台尚未回执的报警", "alarms without the district's receipt"),
         _UPLINK,
         _of("uplink", "alarm_backlog"),
+    ),
+    Metric(
+        "output_on",
+        "gauge",
+        Text("输出接通为 1", "1 while the lamp or sounder is on"),
+        ("output",),
+        _of("output", "on"),
+    ),
+    Metric(
+        "output_failing",
+        "gauge",
+        Text("输出无法控制为 1", "1 while the lamp or sounder cannot be switched"),
+        ("output",),
+        _of("output", "failing"),
+    ),
+    Metric(
+        "output_writes_total",
+        "counter",
+        Text("控制次数", "times it was switched or set again"),
+        ("output",),
+        _of("output", "writes"),
+    ),
+    Metric(
+        "output_failures_total",
+        "counter",
+        Text("控制失败次数", "times that failed"),
+        ("output",),
+        _of("output", "failures"),
     ),
     Metric("uplink_in_flight", "gauge", Text("在途消息", "messages in flight"), _UPLINK, _of("uplink", "in_flight")),
     Metric(

@@ -24,6 +24,7 @@ from gateway.dating import Dating
 from gateway.field.bus import Bus
 from gateway.field.datagrams import Datagrams
 from gateway.field.listener import Listener
+from gateway.fitting import Fitting
 from gateway.health import Beat, Lag
 from gateway.lending import Lending
 from gateway.link import mqtt
@@ -105,6 +106,7 @@ class Parts:
         made = self.make(site, [spec.id for spec in site.buses], [spec.id for spec in site.uplinks])
         self.buses, self.pollers, self.listeners, self.uplinks = made
         self.dating = Dating(clock, self.pipeline.record, self.pipeline.keep)
+        self.fitting = Fitting(self.pipeline, clock, self.guard)
         self._views = self._made_views(clock.monotonic())
         self._lending: Lending | None = None
         self.keep_uplinks()
@@ -154,6 +156,7 @@ class Parts:
         _renew(self.pollers, fresh.pollers, stopped)
         _renew(self.listeners, fresh.listeners, stopped)
         _renew(self.uplinks, fresh.uplinks, change.uplinks.gone)
+        self.fit()
         self._views = self._made_views(self._views.started)
         if self._lending is not None:
             self._lending.adopt(to.site, self._specs(), self.pollers)
@@ -161,6 +164,11 @@ class Parts:
         self._progress.clear()
         self._progress.update(self._made_progress())
         return gone
+
+    def fit(self) -> None:
+        """Lamps, sounders and keys of the site that runs, for the alarms as they stand."""
+        self.fitting.fit(self.site, self.mind.specs, self.pollers)
+        self._views = self._made_views(self._views.started)
 
     def keep_uplinks(self) -> None:
         """One that left the site would hold every record for ever."""
@@ -222,6 +230,7 @@ class Parts:
             gone.append(f"{post.DEVICE}/{name}")
         # First the engine's states on this boot's clock, then a record: they go into one commit (law 4).
         self.pipeline.start()
+        self.fit()
         standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
         set_aside = opened.set_aside.name if opened.set_aside else None
         previous_boot = opened.previous_boot or None
@@ -247,6 +256,7 @@ class Parts:
             "parts_failing": lambda: bool(self.guard.faults),
             "last_known_good": lambda: self.fallback,
             "clock_not_set": lambda: not self.clock.trusted(),
+            "output_failing": lambda: self.fitting.outputs.failing(),
             "life_isolated": lambda: any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
             "points_doubtful": lambda: self.plausible.doubtful(),
         }
@@ -285,6 +295,7 @@ class Parts:
             **{f"journal {lane.lane.value}": _counters(lane) for lane in (self.alarms, self.telemetry)},
             **{f"uplink {name}": partial(self._uplink_status, name) for name in self.uplinks},
             "points": self.plausible.status,
+            **self.fitting.outputs.views(),
         }
         return Views(self.site, self.devices, self.engine, self.pipeline, self.clock, self.guard, parts, started)
 

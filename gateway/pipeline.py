@@ -37,7 +37,7 @@ from gateway.wire import alarm, pack, payloads
 from rules import texts
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine, Step
+from rules.engine import Engine, Standing, Step
 from rules.lifecycle import ASIDE
 from rules.post import ACTIONS, DEVICE, Post, PostSpec
 from rules.spec import AlarmSpec
@@ -356,6 +356,14 @@ class Pipeline:
             self._follow(_key(record), Progress(transition.alarm, record.sequence, {}))
             if self.local is not None:
                 self._guard.call(LOCAL, partial(self.local.recorded, transition.alarm, _key(record)))
+
+    def alarms(self) -> dict[str, Standing]:
+        """How all alarms stand."""
+        return self._engine.alarms()
+
+    def stage(self, alarm: str) -> str:
+        """How far the latest transition of an alarm has come."""
+        return self.progress[alarm].stage if alarm in self.progress else "pending"
 
     def _follow(self, key: str, progress: Progress) -> None:
         self._trail[key] = progress

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from gateway.site import plausible, template
 from gateway.site import schema as site
+from gateway.site import shapes_outputs as outputs
 from gateway.site import shapes_when as when
 from gateway.site.shape import CLOCK, DATE, FILE, HOST, ID, POINT, WORDS, Shape, TextShape
 from gateway.site.shapes_virtual import VirtualShape
@@ -41,6 +42,9 @@ _SITE: tuple[type[Shape], ...] = (
     site.GuardShape,
     site.PartitionShape,
     site.ZoneShape,
+    outputs.OutputShape,
+    outputs.KeyShape,
+    outputs.GpioShape,
     site.UplinkShape,
     site.JournalShape,
     site.ReportShape,

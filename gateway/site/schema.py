@@ -30,6 +30,7 @@ from gateway.site.shape import (
     field,
     scalar,
 )
+from gateway.site.shapes_outputs import KeyShape, OutputShape
 from gateway.site.shapes_virtual import VirtualShape
 from gateway.site.shapes_when import WhenShape
 from rules.post import LEVELS
@@ -279,6 +280,8 @@ class SiteFrame(Shape):
     library: Any = Field({})
     guard: Any = Field({})
     partitions: list[Any] = Field([])
+    outputs: list[Any] = Field([])
+    keys: list[Any] = Field([])
     uplinks: list[Any] = Field([])
     calendar: Any = Field({})
     journal: Any = Field({})
@@ -300,6 +303,8 @@ class SiteShape(Shape):
     alarms: list[AlarmShape] = field("报警", "alarms", [])
     guard: GuardShape = field("防控等级", "the guard level", GuardShape())
     partitions: list[PartitionShape] = field("分区（布防、撤防）", "partitions, armed and disarmed", [])
+    outputs: list[OutputShape] = field("输出（值班室的声、光）", "outputs: lamps and sounders of the guard room", [])
+    keys: list[KeyShape] = field("按键（确认并消音）", "keys that acknowledge and silence", [])
     uplinks: list[UplinkShape] = field("上行链路", "uplinks", [])
     calendar: CalendarShape = field("日历", "the calendar", CalendarShape())
     journal: JournalShape = field("日志", "the journal", JournalShape())

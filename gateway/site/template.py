@@ -174,7 +174,8 @@ def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> T
     ats = _ats(value.get("points"), document, driver)
     if shape is None or made is None or None in ats:
         return None
-    _check(shape, driver, document)
+    _check(shape, document)
+    _check_outputs(shape, driver, document)
     _check_roles(shape, document)
     points = list(zip(shape.points, ats, strict=True))
     groups = tuple(
@@ -201,7 +202,7 @@ def _ats(points: object, document: Document, driver: Driver) -> list[Any]:
     ]
 
 
-def _check(template: TemplateShape, driver: Driver, document: Document) -> None:
+def _check(template: TemplateShape, document: Document) -> None:
     names: dict[str, int] = {}
     for index, point in enumerate(template.points):
         first = names.setdefault(point.name.casefold(), index)
@@ -218,9 +219,6 @@ def _check(template: TemplateShape, driver: Driver, document: Document) -> None:
         if (point.kind == "enum") != bool(point.labels):
             text = Text("enum 必须有标签，其他类型不得有", "an enum needs labels, and only an enum has them")
             document.complain(("points", index, "labels"), text)
-        if point.output and driver.switch is None:
-            text = Text("该驱动不能控制输出", "its driver can switch nothing")
-            document.complain(("points", index, "output"), text)
         if len(set(point.labels.values())) < len(point.labels):
             document.complain(("points", index, "labels"), Text("标签重复", "two labels are the same"))
         if point.range is not None and point.kind not in ("int", "float"):
@@ -229,6 +227,13 @@ def _check(template: TemplateShape, driver: Driver, document: Document) -> None:
     for name in template.groups:
         if not any(point.group == name for point in template.points):
             document.complain(("groups", name), Text("组中没有测点", "the group has no points"))
+
+
+def _check_outputs(template: TemplateShape, driver: Driver, document: Document) -> None:
+    for index, point in enumerate(template.points):
+        if point.output and driver.switch is None:
+            text = Text("该驱动不能控制输出", "its driver can switch nothing")
+            document.complain(("points", index, "output"), text)
 
 
 def _check_roles(template: TemplateShape, document: Document) -> None:

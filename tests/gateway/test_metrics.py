@@ -196,7 +196,7 @@ def test_nothing_is_served_unless_the_site_says_so(tmp_path):
 
 SELDOM = {
     "device_no_data", "values_doubted_total", "alarms", "lane_dropped_total", "uplink_rejected_records",
-    "uplink_events_total",
+    "uplink_events_total", "output_on", "output_failing", "output_writes_total", "output_failures_total",
 }  # fmt: skip
 """Families that are empty while all is well."""
 
