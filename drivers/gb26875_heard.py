@@ -10,7 +10,7 @@ from drivers.contract import Conversation, Spoke
 from drivers.gb26875_dialect import Dialect
 from drivers.gb26875_message import Message
 from drivers.gb26875_points import things_of
-from drivers.gb26875_tables import ANALOGUES, RESERVED_NAME, bits_set, name_of
+from drivers.gb26875_tables import ANALOGUES, RESERVED_NAME, name_of
 from drivers.gb26875_unit import SHAPES, Object, quantity, words
 from gateway.model import Text
 
@@ -48,8 +48,8 @@ def _says(one: Object, type_: int, dialect: Dialect) -> Text:
         name = ANALOGUES[one.analogue].text if one.analogue in ANALOGUES else RESERVED_NAME
         value = f"{measured[0]:g} {measured[1]}".strip() if measured else str(one.value)
         return Text(f"{name.zh} {value}", f"{name.en} {value}")
-    bits = dialect.bits(type_)
-    there = [bit.text for bit in bits.values() if bits_set(one.state or 0, bits)[bit.name]]
+    state = one.state or 0
+    there = [bit.text for at, bit in dialect.bits(type_).items() if state >> at & 1]
     if not there:
         return NOTHING
     return Text("、".join(text.zh for text in there), ", ".join(text.en for text in there))

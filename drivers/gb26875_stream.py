@@ -13,11 +13,15 @@ damaged frame with a denial (clause 6.5).
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from drivers.gb26875 import FRAME_BYTES, HEAD_BYTES, START, FrameError, Reason, decode, explain, fault
 from drivers.gb26875_dialect import STANDARD, Dialect
 from drivers.gb26875_message import Message
+
+_BEGINS = re.compile(rb"@@(?:.{23}[\0-\4]|(?!.{24}))", re.DOTALL)
+"""A start, unless the high byte of the length behind it is too large for any: bytes made of starts cost little."""
 
 
 class Piece(NamedTuple):
@@ -72,9 +76,9 @@ class Stream:
 
     def _next(self, rest: bytes, at: int) -> int:
         """Where the next frame may begin behind `at`: a start, or the first half of one at the very end."""
-        found = rest.find(START, at + 1)
-        if found >= 0:
-            return found
+        found = _BEGINS.search(rest, at + 1)
+        if found:
+            return found.start()
         return len(rest) - (len(rest) > at + 1 and rest.endswith(START[:1]))
 
     def _size(self, rest: bytes, at: int, ended: bool) -> int | None:

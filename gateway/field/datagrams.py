@@ -2,7 +2,8 @@
 
 Guarantees
 * The same driver contract, bounds and silence as over TCP (`voices`, `listener`): callers, bytes a second each, time
-  without a word. A datagram beyond a caller's share is dropped and counted; the device sends it again.
+  without a word. A datagram beyond a caller's share is dropped and counted, and that of a new address while strangers have
+  had theirs; the device sends it again.
 * A bug in a driver ends that caller's conversation and goes to the guard; its next datagram begins a new one.
 * One answer at most goes out for what came in, to where it came from, never to an address that only a frame names;
   what the socket does not take at once is dropped: every answer here is worth repeating.
@@ -31,7 +32,8 @@ from gateway.restart import Guard
 
 MOST_PEERS = 256
 """At least; twice the site's devices if that is more."""
-LONGEST_DATAGRAM_BYTES = 65535
+LONGEST_DATAGRAM_BYTES = 2048
+"""What is longer is no frame of any protocol here; it is dropped and counted."""
 MOST_AT_ONCE = 64
 """Datagrams that are read before others have their turn on the loop."""
 
@@ -154,7 +156,7 @@ class Datagrams:
             if self._socket is None:
                 return
             try:
-                data, address = self._socket.recvfrom(LONGEST_DATAGRAM_BYTES)
+                data, address = self._socket.recvfrom(LONGEST_DATAGRAM_BYTES + 1)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -167,6 +169,9 @@ class Datagrams:
         if not self._voices.allows(str(address[0])):
             self.counts["not_allowed"] += 1
             return
+        if len(data) > LONGEST_DATAGRAM_BYTES or (address not in self._peers and self._voices.crowded(now)):
+            self.counts["dropped"] += 1
+            return
         peer = self._peers.get(address) or self._meet(address, now)
         if peer is None:
             self.counts["refused"] += 1
@@ -174,7 +179,7 @@ class Datagrams:
         if peer.caller.free_at > now:
             self.counts["dropped"] += 1
             return
-        peer.caller.spend(len(data), now)
+        self._voices.spend(peer.caller, len(data), now)
         self._converse(peer, Received(data, now, self._clock.wall() if self._clock.trusted() else None))
 
     # -- those who speak -----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from gateway.restart import Guard
 
 MOST_CONNECTIONS = 256
 """At least; twice the site's devices if that is more."""
-LONGEST_READ_BYTES = 4096
+LONGEST_READ_BYTES = 2048
 MOST_UNSENT_BYTES = 16 * 1024
 STRANGER_IDLE_S = 30.0
 KNOWN_IDLE_S = 600.0
@@ -208,5 +208,5 @@ class Listener:
         if not data:
             return None
         now = self._clock.monotonic()
-        caller.spend(len(data), now)
+        self._voices.spend(caller, len(data), now)
         return Received(data, now, self._clock.wall() if self._clock.trusted() else None)

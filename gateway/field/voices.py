@@ -5,6 +5,8 @@ Guarantees
   points, NOT_RESPONDING, in each of its periods; while the port cannot be had, LINE_DOWN.
 * A device has one caller: the one on which it was heard last. So no more callers are known than the site has devices,
   however many claim to be one of them, and `last_to_go` never names the caller of a device.
+* Callers of no device share the loop's time for one caller between them, in the order in which they came for more; the first
+  that one says over a connection does not wait for its turn. So no crowd of strangers keeps a device from being heard.
 * What is kept about callers is bounded: `MOST_STRANGERS` addresses, `MOST_ROWS` things of strangers and as many of devices;
   strangers never displace what known devices said.
 
@@ -41,8 +43,10 @@ class Caller:
     peer: str
     last: float
     """When it last said something."""
-    free_at: float = 0.0
+    own_at: float = 0.0
     """It may say the next thing then: its share of the loop is bounded."""
+    turn_at: float = 0.0
+    """Its turn among the strangers, as long as it is one."""
     devices: set[str] = field(default_factory=set)
     """Those whose caller it is."""
     heard: bool = False
@@ -50,9 +54,10 @@ class Caller:
     told: deque[Tell] = field(default_factory=lambda: deque(maxlen=4))
     """What persons want of its devices, not yet given to its driver."""
 
-    def spend(self, size: int, now: float) -> None:
-        self.last = now
-        self.free_at = max(self.free_at, now - 1.0) + max(size, FEWEST_BYTES) / MOST_BYTES_A_SECOND
+    @property
+    def free_at(self) -> float:
+        """When it may say the next thing."""
+        return self.own_at if self.devices else max(self.own_at, self.turn_at)
 
 
 @dataclass(slots=True)
@@ -95,6 +100,8 @@ class Voices:
         }
         self._callers: dict[str, Caller] = {}
         """By device."""
+        self._crowd_at = 0.0
+        """When the strangers together have used up what they said."""
         self._rows: dict[bool, OrderedDict[tuple[object, ...], _Row]] = {True: OrderedDict(), False: OrderedDict()}
         self.strangers: Counter[str] = Counter()
         """Addresses that no device of the site has: frames heard. Bounded: the rarest is forgotten."""
@@ -211,6 +218,20 @@ class Voices:
                 due = voice.sample_at = after(now, group.period_s)
             wake_at = min(wake_at, due)
         return wake_at
+
+    # -- whose turn it is ----------------------------------------------------------------------------------------------
+
+    def crowded(self, now: float) -> bool:
+        """Whether strangers have had their share for now."""
+        return self._crowd_at > now
+
+    def spend(self, caller: Caller, size: int, now: float) -> None:
+        """It said so much."""
+        cost_s = max(size, FEWEST_BYTES) / MOST_BYTES_A_SECOND
+        caller.last = now
+        caller.own_at = max(caller.own_at, now - 1.0) + cost_s
+        if not caller.devices:
+            self._crowd_at = caller.turn_at = max(self._crowd_at, now - 1.0) + cost_s
 
     # -- who calls -----------------------------------------------------------------------------------------------------
 

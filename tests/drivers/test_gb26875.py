@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import gb26875, gb26875_unit
-from drivers.gb26875 import FrameError, Reason, decode, encode
+from drivers import gb26875, gb26875_stream, gb26875_unit
+from drivers.gb26875 import FrameError, Reason, decode, encode, fault
 from drivers.gb26875_dialect import DIALECTS, STANDARD
 from drivers.gb26875_message import Message
 from drivers.gb26875_stream import Stream
@@ -386,3 +386,15 @@ def test_an_endless_sender_is_held_in_bounds():
     for _ in range(16):
         stream.feed(b"@@" * 32768)
         assert stream.incomplete_bytes < gb26875.LONGEST_FRAME_BYTES
+
+
+def test_bytes_made_of_starts_are_not_judged_one_by_one(monkeypatch):
+    """Their lengths cannot be: 64 KiB of them cost the loop a quarter of a second. What is sound behind them is found."""
+    judged = []
+    monkeypatch.setattr(gb26875_stream, "fault", lambda data, dialect: judged.append(len(data)) or fault(data, dialect))
+    stream = Stream()
+    pieces = [piece for _ in range(16) for piece in stream.feed(b"@" * 4096)]
+    pieces += stream.feed(V01) + stream.give_up()
+    assert pieces[-1].data == V01
+    assert len(judged) < 200
+    assert b"".join(piece.data for piece in pieces) == b"@" * 65536 + V01

@@ -250,3 +250,29 @@ async def test_a_fire_that_arrives_twice_is_one_fire(play):
         for task in field.tasks:
             task.cancel()
         await asyncio.wait(field.tasks)
+
+
+async def test_a_new_address_for_each_datagram_is_no_way_round_the_share(play, monkeypatch):
+    """Strangers have one share between them, from however many ports; a device that was heard goes on beside them."""
+    monkeypatch.setattr(voices, "MOST_BYTES_A_SECOND", 2560)
+    port = await play(device("a"))
+    known = port.call()
+    known.send(b"a 1")
+    assert await known.hear() == b"ok"
+    for number in range(100):
+        port.call().send(b"x%d" % number)
+    await until(lambda: sum(port.strangers.values()) + port.counts["dropped"] == 100)
+    assert port.counts["dropped"] > 70
+    known.send(b"a 2")
+    assert await known.hear() == b"ok"
+
+
+async def test_a_datagram_longer_than_any_frame_is_dropped(play):
+    """It would be searched for frames from end to end before anybody else had his turn."""
+    port = await play(device("a"))
+    caller = port.call()
+    caller.send(b"a 1" + bytes(60_000))
+    caller.send(b"a 2")
+    assert await caller.hear() == b"ok"
+    assert port.counts["dropped"] == 1
+    assert [scan.values for scan in port.scans] == [(2,)]

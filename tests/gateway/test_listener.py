@@ -340,3 +340,21 @@ async def test_a_caller_of_single_bytes_gets_no_more_of_the_loop(play, monkeypat
         await asyncio.sleep(0)
     await until(lambda: sum(reads) == 3000)
     assert len(reads) < 30
+
+
+async def test_a_crowd_of_strangers_has_one_callers_share_between_them(play, monkeypatch):
+    """Sixty that never end are read from as little as one; a device that calls is heard at its first word, and its next
+    ones do not wait for them."""
+    monkeypatch.setattr(voices, "MOST_BYTES_A_SECOND", 16 * 1024)
+    played = play(device("a"))
+    crowd = [await played.call(b"x" * 60_000) for _ in range(60)]
+    await until(lambda: played.listener.counts["calls"] == 60)
+    known = await played.call()
+    for number in range(20):
+        known.writer.write(b"a %d\n" % number)
+        assert await asyncio.wait_for(known.reader.readline(), 5.0) == b"ok\n"
+    callers = played.listener._callers.values()
+    turns = sorted(one.turn_at for one in callers if not one.devices)
+    assert len(turns) == len(crowd)
+    assert turns[-1] - turns[0] > 50 * 2048 / (16 * 1024)  # one after the other, whoever they are
+    assert len(played.scans) == 20
