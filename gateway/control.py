@@ -135,7 +135,7 @@ class Control:
 
         async def told() -> Answer:
             try:
-                return {"ok": True, **await talk(request, caller)}
+                return {"ok": True, **await talk(request, caller)}  # it may say "ok": false and tell more
             except Refused as error:
                 return _no(error.text)
 

@@ -6,6 +6,8 @@ Guarantees
   Relative paths in it still count from the site file's own folder.
 * A power cut while it is being kept leaves the new one or the one before, whole: all of it is on the disk before it is
   given its name.
+* A changed site (`gateway.changing`) is doubted from before it runs until it has proved itself: `doubt` notes the digest of
+  file and templates in ``.<file>.doubted``. As long as file and templates are those, a start takes the last known good.
 * After `CRASHES` starts within `CRASH_SPAN_S` that neither ran for `PROVED_S` nor were stopped, the next one takes the last
   known good, if that is another one. A stop by a person or the service manager is no crash: a restart tries the file anew.
 
@@ -15,6 +17,7 @@ It holds no keys and no journal; a folder that cannot be written means that ther
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import logging
 import math
 import os
@@ -80,6 +83,10 @@ def load(path: Path, starts: Starts | None = None, now: float = 0.0) -> tuple[co
             log.error("%d starts within %.0f s ended early; running the last known good site", crashes, CRASH_SPAN_S)
             log.error("网关在 %.0f 秒内 %d 次异常退出；使用上次有效配置", CRASH_SPAN_S, crashes)
             return config.load(kept / path.name, root=path.parent), True
+        if (kept := _kept(path)) and is_doubted(path) and not _same(path, kept):
+            log.error("%s was undone, or its trial was cut off; running the last known good: gengfu apply", path)
+            log.error("%s 曾被撤销或试运行中断；使用上次有效配置；可用 gengfu apply 再试", path)
+            return config.load(kept / path.name, root=path.parent), True
         return config.load(path), False
     except ConfigError as refused:
         kept = _kept(path)
@@ -97,6 +104,55 @@ def is_kept(path: Path) -> bool:
     return _kept(path) is not None
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a site file with the templates beside it; empty when it cannot be read."""
+    whole = hashlib.sha256()
+    try:
+        templates = sorted((path.parent / "templates").glob("*.yaml"))
+        for name, one in [("", path), *((one.name, one) for one in templates)]:
+            body = one.read_bytes()
+            whole.update(f"{name}\n{len(body)}\n".encode() + body)
+    except OSError:
+        return ""
+    return whole.hexdigest()
+
+
+def doubt(path: Path, what: str) -> bool:
+    """Never start with the site of this digest until it is believed. On the disk when this returns; false: it cannot be."""
+    draft = path.with_name(f".{path.name}.doubted.new")
+    try:
+        draft.write_text(what, encoding="ascii")
+        _sync_one(draft)
+        draft.replace(_doubted(path))
+        _sync_one(path.parent)
+    except OSError as error:
+        log.warning("a changed site cannot be marked as on trial: %s", error)
+        return False
+    return True
+
+
+def believe(path: Path) -> None:
+    """Whatever was doubted is not any more."""
+    try:
+        _doubted(path).unlink(missing_ok=True)
+        _sync_one(path.parent)
+    except OSError as error:
+        log.warning("the mark of a site on trial cannot be removed: %s", error)
+
+
+def is_doubted(path: Path) -> bool:
+    """Is what is on the disk now what is doubted?"""
+    try:
+        return _doubted(path).read_text(encoding="ascii", errors="replace") == digest(path) != ""
+    except OSError:
+        return False
+
+
+def staged(path: Path) -> Path:
+    """Where `stage` puts its copy of the site file."""
+    return _folder(path, ".new") / path.name
+
+
 def stage(path: Path) -> None:
     """Take a copy of the site file and the templates beside it: what runs now, whatever becomes of the file meanwhile."""
     draft = _folder(path, ".new")
@@ -110,6 +166,11 @@ def stage(path: Path) -> None:
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         log.warning("the site file cannot be kept as last known good: %s", error)
+
+
+def drop(path: Path) -> None:
+    """What was staged has not proved itself."""
+    shutil.rmtree(_folder(path, ".new"), ignore_errors=True)
 
 
 def keep(path: Path) -> None:
@@ -169,6 +230,10 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _doubted(path: Path) -> Path:
+    return path.with_name(f".{path.name}.doubted")
 
 
 def _folder(path: Path, suffix: str = "") -> Path:

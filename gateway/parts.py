@@ -20,6 +20,7 @@ from gateway.bridge import bridge
 from gateway.certificates import Ending
 from gateway.change import Change
 from gateway.clock import Clock, SystemClock
+from gateway.crew import Run
 from gateway.dating import Dating
 from gateway.field.bus import Bus
 from gateway.field.datagrams import Datagrams
@@ -169,6 +170,13 @@ class Parts:
         """Lamps, sounders and keys of the site that runs, for the alarms as they stand."""
         self.fitting.fit(self.site, self.mind.specs, self.pollers)
         self._views = self._made_views(self._views.started)
+
+    def runs(self, buses: Collection[str], uplinks: Collection[str]) -> dict[str, Run]:
+        """What runs for ever of these: name -> how to start it."""
+        asked: dict[str, Run] = {f"bus {name}": one.run for name, one in self.pollers.items() if name in buses}
+        called: dict[str, Run] = {f"bus {name}": one.run for name, one in self.listeners.items() if name in buses}
+        told: dict[str, Run] = {f"uplink {name}": one.run for name, one in self.uplinks.items() if name in uplinks}
+        return asked | called | told
 
     def keep_uplinks(self) -> None:
         """One that left the site would hold every record for ever."""
