@@ -13,10 +13,11 @@ Guarantees
 * A group's points are those of one thing: a system, a component, an analogue value or the device itself; what is said
   of another thing never touches them. Bit 0 never changes what the other bits say.
 * A known device is told from its source address alone; another one is a `Stranger`, is not answered and not believed.
-  A thing of a known device that no group is about is shown as a `Stranger`, too, and confirmed; if it is a component, its
-  system is asked at once, and a fire of it raises its system's `fire` where that stands alone in its group: the other
-  bits of the system were not said. No fire is lost because a detector was forgotten in the site file.
-* A late copy of an upload (UDP) is confirmed and may raise a fire, but changes nothing else: the truth is asked for.
+  A thing of a known device that no group is about is shown as a `Stranger`, too, and confirmed; what stands above it (its
+  system, else the device) is asked at once, and a fire of it raises the `fire` of that: of its groups in which it stands
+  alone, else of all, in which the other bits were not said (NOT_YET). A manual alarm (types 4 and 24, bit 2) is such a
+  fire, too. No fire is lost because a detector or a system was forgotten in the site file.
+* A late copy of an upload (UDP) is confirmed and may raise a fire; the truth is asked for.
 * Time is sent only while the gateway's clock is trusted.
 * Less than one longest frame is kept a connection, and at most two are joined to be searched; what stays incomplete for `GIVE_UP_S` is searched for whole frames.
 
@@ -25,7 +26,7 @@ It sends no command to the fire system behind a device, ever: types 61 to 63, 81
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from math import inf
@@ -41,7 +42,7 @@ from drivers.gb26875_points import At, Options, Thing, check, read, things_of
 from drivers.gb26875_stream import Piece, Stream
 from drivers.gb26875_tables import COMMANDS, CONFIRM, CONTROL, DENY, REQUEST, RESPOND, SEND
 from drivers.gb26875_unit import Object, Unit
-from gateway.model import BusKind, Device, Scan
+from gateway.model import BusKind, Device, Quality, Scan
 
 GIVE_UP_S = 5.0
 DUTY_CHECK = "duty_check"
@@ -51,6 +52,10 @@ _QUESTIONS = {"system": 61, "component": 62, "analogue": 63, "device": 81}
 _DUTY_ANSWER, _SET_CLOCK, _CHECK_DUTY = 24, 90, 91
 FIRE = 1 << 1
 """In every state word of every dialect."""
+DEVICE: Thing = ("device", 0, 0, 0, 0)
+_MANUAL = (4, 24)
+"""Types with operation flags; who presses the alarm key of a device or panel has seen a fire."""
+_MANUAL_ALARM = 2
 _DENIED = (Reason.CHECKSUM, Reason.TAIL, Reason.COMMAND)
 _ENDS = (CONFIRM, DENY, RESPOND)
 """Commands that end an exchange: they are never answered."""
@@ -115,7 +120,11 @@ class _Centre:
                 yield from self._copied(peer, thing, one, at) if copy else self._tell(peer, thing, one, at)
             else:
                 yield Stranger(f"{peer.device.address}: {' '.join(map(str, thing))}")
-                yield from self._tell_system(peer, thing, one, at)
+                yield from self._tell_above(peer, thing, one.state or 0, at)
+        if message.unit and message.unit.type in _MANUAL:
+            for one in message.unit.objects:
+                if (one.flags or 0) >> _MANUAL_ALARM & 1:
+                    yield from self._tell_above(peer, _whose(one), FIRE, at)
         yield from self._settle(peer, message, at)
         asks_time = message.command == CONTROL and message.unit is not None and message.unit.type == _SET_CLOCK
         if asks_time and self.station.wall_less_at is not None:
@@ -138,17 +147,19 @@ class _Centre:
             yield from self._tell(peer, thing, one, at)
         peer.errands[thing].want(at)
 
-    def _tell_system(self, peer: Peer, thing: Thing, one: Object, at: float) -> Conversation:
-        """A part without a point spoke: a fire of it is a fire of its system, and the system is asked at once."""
+    def _tell_above(self, peer: Peer, thing: Thing, state: int, at: float) -> Conversation:
+        """A thing without a point spoke: a fire of it is one of what stands above it, and that is asked at once."""
         kind, system, address, *_ = thing
-        errand = peer.errands.get(("system", system, address, 0, 0)) if kind == "component" else None
-        if errand is None:
+        over = None if kind == DEVICE[0] else peer.errands.get(("system", system, address, 0, 0))
+        if not state & FIRE:
+            if over and kind == "component":
+                over.want(at)
             return
-        for group in errand.groups if (one.state or 0) & FIRE else ():
-            points = peer.device.groups[group].points
-            if all(point.source.bit == "fire" for point in points):
-                yield Heard(Scan(peer.device.id, group, at, (1,) * len(points), bytes(len(points))))
-        errand.want(at)
+        for errand in filter(None, (over, peer.errands.get(DEVICE))):
+            errand.want(at)
+            if scans := _fires(peer.device, errand.groups, at):
+                yield from map(Heard, scans)
+                return
 
     def _settle(self, peer: Peer, message: Message, at: float) -> Conversation:
         """What of ours this answers; the operator's answer to a duty check; the state of that, once in its period."""
@@ -225,6 +236,23 @@ class _Centre:
             unit=unit,
         )
         return gb26875.encode(message, peer.dialect)
+
+
+def _fires(device: Device, groups: Iterable[int], at: float) -> list[Scan]:
+    """A fire in these groups, of which nothing else was said."""
+    with_fire = [one for one in groups if any(point.source.bit == "fire" for point in device.groups[one].points)]
+    alone = [one for one in with_fire if all(point.source.bit == "fire" for point in device.groups[one].points)]
+    scans = []
+    for group in alone or with_fire:
+        told = [point.source.bit == "fire" for point in device.groups[group].points]
+        qualities = bytes(Quality.GOOD if fire else Quality.NOT_YET for fire in told)
+        scans.append(Scan(device.id, group, at, tuple(1 if fire else None for fire in told), qualities))
+    return scans
+
+
+def _whose(one: Object) -> Thing:
+    """Whose manual alarm it is: a system's (type 4) or the device's (type 24)."""
+    return DEVICE if one.system is None else ("system", one.system, one.address or 0, 0, 0)
 
 
 def _wanted(peer: Peer, errand: Errand, now: bytes | None) -> tuple[int, Unit]:

@@ -1,8 +1,8 @@
 """From what was heard on the ports where devices call to a draft of their part of the site: a fragment and templates.
 
 Guarantees
-* A draft loads as it is (with its bus), gives each system, part, value and device state that was heard its points, and
-  each system a fire point alone in its group, which a part without a point raises, too.
+* A draft loads as it is (with its bus), gives each system, part, value and device state that was heard its points; the
+  device and each system have a fire point alone in its group, which a part or system without a point raises, too.
 * The same things give the same text, in whatever order they spoke.
 
 It knows one protocol, gb26875; what speaks another is listed and not drafted. A draft is a beginning: names of places,
@@ -63,7 +63,7 @@ class _Draft:
 
     def device(self) -> None:
         for name, bit, zh, en in _DEVICE:
-            self.bit(name, "device", zh, en, {"of": "device", "bit": bit})
+            self.bit(name, "device_fire" if bit == "fire" else "device", zh, en, {"of": "device", "bit": bit})
         self.groups["duty"] = {"period_s": 60}
         for name, bit, kind, unit, zh, en in _DUTY:
             labels = {"labels": _OUTCOMES} if kind == "enum" else {}

@@ -648,3 +648,43 @@ def test_everything_that_speaks_is_told_of():
     stranger = Connection(device(address=1))
     stranger.receive(V01)
     assert [(one.caller, one.known) for one in stranger.spoken] == [("889 (790300000000)", False)]
+
+
+FORGOTTEN = {
+    "a detector of a forgotten system": V01[27:-3],
+    "a forgotten system": bytes.fromhex("0101010302000300") + V01[-9:-3],
+    "the device's alarm key": bytes.fromhex("18010405") + V01[-9:-3],
+    "a panel's alarm key": bytes.fromhex("040101010405") + V01[-9:-3],
+}
+
+
+@pytest.mark.parametrize("data", FORGOTTEN.values(), ids=FORGOTTEN)
+def test_a_fire_without_any_point_is_a_fire_at_its_device(data):
+    """It was confirmed to the device, which will not say it again: somebody must see it. The device is asked at once."""
+    connection = Connection(
+        device(group("own_fire", own_fire=At("device", "fire")), group("own", own_fault=At("device", "fault")))
+    )
+    connection.receive(frame(), 0.0)
+    out = connection.receive(frame(data), 2.0)
+    assert connection.values == {"own_fire": 1}
+    assert (3, None) in sent(out)
+    assert (4, 81) in sent(out)
+
+
+def test_a_fire_that_shares_its_group_raises_it_and_says_nothing_of_the_rest():
+    """A fire is not lost for the sake of the bits beside it: they are not known, until they were asked for."""
+    connection = Connection(
+        device(group("own", own_fire=At("device", "fire"), own_fault=At("device", "fault")), **QUIET)
+    )
+    connection.receive(frame(), 0.0)
+    connection.receive(V01, 2.0)
+    assert connection.values == {"own_fire": 1, "own_fault": None}
+
+
+def test_other_operations_and_a_fault_without_a_point_raise_nothing():
+    """Reset, mute, test... are no fires; nor is the answer to a duty check."""
+    connection = Connection(device(group("own_fire", own_fire=At("device", "fire")), **QUIET))
+    connection.receive(frame(bytes.fromhex("1801fb05") + V01[-9:-3]), 0.0)
+    connection.receive(frame(bytes.fromhex("04010101fb05") + V01[-9:-3]), 0.0)
+    connection.receive(frame(bytes.fromhex("0101010304000400") + V01[-9:-3]), 0.0)
+    assert connection.values == {}
