@@ -287,11 +287,8 @@ class Changing:
         before = parts.runs(stopped, ())
         await crew.stop([f"bus {name}" for name in stopped])
         gone = self._standing(change)
-
-        def event(_: Mapping[str, bytes]) -> bytes:
-            return payloads.site(stage, who, why, digests, _named(change.to_json()), gone)
-
-        result = self._guard.call("site", lambda: parts.change(to, change, fresh, left, event))
+        body = payloads.site(stage, who, why, digests, _named(change.to_json()), gone)
+        result = self._guard.call("site", lambda: parts.change(to, change, fresh, left, body))
         if result is None:
             self._start(before)
             return None

@@ -145,12 +145,10 @@ class Parts:
             {spec.id: self._uplink(spec, site) for spec in site.uplinks if spec.id in uplinks},
         )
 
-    def change(
-        self, to: Mind, change: Change, fresh: Fresh, left: Left, event: Callable[[Mapping[str, bytes]], bytes]
-    ) -> Left:
+    def change(self, to: Mind, change: Change, fresh: Fresh, left: Left, body: bytes) -> Left:
         """The site `to` from this moment on; buses that it does not have, or has otherwise, are stopped. `left`: states of
-        what a site before had; `event`: body of the record, given the alarms that leave. Returns the states of those."""
-        gone = self.pipeline.adopt(to, change.same, left, event)
+        what a site before had; `body`: of the record. Returns the states of what leaves."""
+        gone = self.pipeline.adopt(to, change.same, left, body)
         self.mind = to
         stopped = (*change.buses.changed, *change.buses.gone)
         _renew(self.buses, fresh.buses, stopped)
@@ -158,7 +156,6 @@ class Parts:
         _renew(self.listeners, fresh.listeners, stopped)
         _renew(self.uplinks, fresh.uplinks, change.uplinks.gone)
         self.fit()
-        self._views = self._made_views(self._views.started)
         if self._lending is not None:
             self._lending.adopt(to.site, self._specs(), self.pollers)
         self._ending = Ending(to.site.uplinks, self.clock, self._submit)

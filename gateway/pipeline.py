@@ -256,11 +256,9 @@ class Pipeline:
         if (DEVICE, 0) in self._layouts:
             self._guardroom.wake()
 
-    def adopt(
-        self, mind: Mind, same: frozenset[Key], left: Left, event: Callable[[Mapping[str, bytes]], bytes]
-    ) -> Left:
+    def adopt(self, mind: Mind, same: frozenset[Key], left: Left, body: bytes) -> Left:
         """Another site from here on. Alarms and partitions go on where they stand (`Engine.succeed`); what changed of them and
-        the record of it, whose body `event` makes of the alarms that leave, are one commit. Returns what leaves."""
+        the record of it (`body`) are one commit. Returns what leaves."""
         now = self._clock.monotonic()
         gone = Left(mind.engine.succeed(self._engine, same, left.alarms), {})
         if mind.post is not self._post:
@@ -275,7 +273,7 @@ class Pipeline:
         self.latest = {key: scan for key, scan in self.latest.items() if key in same}
         self._post, self._guardroom = mind.post, self._made_guardroom(mind.post)
         self._guardroom.keep()
-        draft = Draft(payloads.SITE, now, event(gone.alarms))
+        draft = Draft(payloads.SITE, now, body)
         if self._step(None, draft) is None:
             self._commit([draft], ())
         self._clocks, self._clocks_due = None, float("-inf")

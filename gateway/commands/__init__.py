@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.commands import aside, callers, check, doctor, field, guard, init, library, live, peek, rules, site
+from gateway.commands import apply, aside, callers, check, doctor, field, guard, init, library, live, peek, rules, site
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ pki.command("init")(site.pki_init)
 app.command()(site.run)
 app.command()(init.init)
 app.command()(check.check)
+app.command()(apply.apply)
 app.command()(site.demo)
 app.command("rules")(library.rules)
 app.command("test-rules")(rules.try_rules)
