@@ -13,6 +13,7 @@
 | `worker`     | a thread | the disk seam: who runs the jobs of one file                                |
 | `open`       | a thread | connect, check, create; a damaged file is set aside                         |
 | `file`       | a thread | transactions on the file                                                    |
+| `salvage`    | a thread | what can be saved around a damaged page, or out of a damaged file           |
 | `rows`       | a thread | rows as sound records                                                       |
 | `seal`       | pure     | CRC and hash chain                                                          |
 | `ranges`     | pure     | sets of sequence numbers                                                    |

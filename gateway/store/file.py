@@ -5,7 +5,8 @@ Guarantees
 * A failed write may be there after all (a sync that failed after the bytes went out). `write` finds out when it opens the
   file again: what is there with our run is not written twice, what another run wrote is refused.
 * A file found damaged while in use is set aside; the next write makes a new one, and the journal goes on under its name
-  and with its numbers, since the caller knows where it stood.
+  and with its numbers, since the caller knows where it stood. Alarms that nobody has are carried over (`salvage`).
+* A damaged page in the middle keeps its neighbours from being deleted, nothing else: they stay.
 
 Errors: `StorageError` for all that a disk can do wrong; anything else is a bug.
 """
@@ -25,12 +26,14 @@ from gateway import retention
 from gateway.errors import StorageError
 from gateway.model import Lane, Record
 from gateway.store import open as journal_open
+from gateway.store import salvage
 from gateway.store.open import DAMAGE, Birth, Content, Damaged, Item, Segment, as_json, put, transaction
 from gateway.store.ranges import Pair, Ranges
 from gateway.store.rows import INSERT, Page, Rows, Verdict, as_row
 
 _GONE_RANGES = 5_000
 """Beyond this the oldest ranges of what is gone are joined, and a loss inside them is no longer seen."""
+_ALL = 2**62
 _LOOK_BACK = 1_000
 """Broken rows at the end that are given up before the file as a whole is."""
 
@@ -105,6 +108,10 @@ class JournalFile:
         self._aside: Path | None = None
         self._inode = (0, 0)
         self._suspect = False
+        self._carried = _ALL
+        """Which numbers a new file may take over from one that was set aside: those below."""
+        self._stuck = Ranges()
+        """Rows that cannot be deleted, since their page is damaged."""
         self._wal_pages = 0
         self._gone = Ranges()
         self._last = 0
@@ -127,6 +134,7 @@ class JournalFile:
                 return self._write(work, expected)
             except DAMAGE:
                 self._set_aside()
+                self._carried = expected.durable + 1  # the loop has the others and writes them again
                 raise
             except apsw.FullError:
                 raise  # nothing is wrong with the file: try again as it is
@@ -153,17 +161,21 @@ class JournalFile:
             older = tuple(
                 (first, min(last, self._last - 1)) for first, last in settled
             )  # the newest is the chain's end
-            rows = self._rows().weigh(older, retention.CHUNK_ROWS, kept_kind="")
-            going = retention.prune(rows, excess)
-            if going:
-                gone = Ranges((one, one) for one in going)
-                self._gone = self._append(Work(drops=[Drop(going, gone.pairs())]), self._last)
+            going: tuple[int, ...] = ()
+            while not going:
+                rows = self._rows().weigh(salvage.outside(older, self._stuck), retention.CHUNK_ROWS, kept_kind="")
+                chosen = retention.prune(rows, excess)
+                if not chosen:
+                    break
+                gone = Ranges((one, one) for one in chosen)
+                self._gone = self._append(Work(drops=[Drop(chosen, gone.pairs())]), self._last)
+                going = tuple(one for one in chosen if one not in self._stuck)
             return going, self._used_bytes()
 
     def decide(self, unsettled: Sequence[Pair], excess: int, kept_kind: str) -> retention.Decision:
         """What of the oldest unsettled records should go; deletes nothing."""
         with _storage_errors():
-            rows = self._rows().weigh(unsettled, retention.WINDOW_ROWS, kept_kind)
+            rows = self._rows().weigh(salvage.outside(unsettled, self._stuck), retention.WINDOW_ROWS, kept_kind)
             if self._birth.lane == Lane.ALARM:
                 return retention.fold(rows, excess)
             return retention.thin(rows, excess, self._rows().last_but(kept_kind))
@@ -180,7 +192,8 @@ class JournalFile:
     def _open(self) -> Content:
         self._leave()
         self._db = db = journal_open.connect(self._path)
-        content = journal_open.load(db, self._birth, self._check_s, self._monotonic)
+        content = journal_open.load(db, self._birth, self._check_s, self._monotonic, self._carry)
+        self._carried, self._stuck = _ALL, Ranges()
         db.set_wal_hook(self._on_wal)
         self._inode = self._path_inode()
         self._gone, self._last = content.gone, content.last
@@ -199,7 +212,8 @@ class JournalFile:
             if content.first:
                 raise Damaged("no record at its end can be trusted")
             return
-        content.last_digest = record.digest
+        if record.journal == content.segments[-1][1]:  # another journal begins a chain of its own
+            content.last_digest = record.digest
         if broken:
             # The number of a broken row may be wrong too: count such rows, do not believe them.
             content.damaged_end = (record.sequence + 1, record.sequence + broken)
@@ -207,6 +221,9 @@ class JournalFile:
             if content.writable:
                 with transaction(self._connection):
                     self._connection.execute("DELETE FROM record WHERE sequence > ?", (record.sequence,))
+
+    def _carry(self, db: apsw.Connection) -> None:
+        salvage.carry(db, journal_open.newest_aside(self._path), self._birth, self._carried, self._monotonic)
 
     def _set_aside(self) -> None:
         self._leave()
@@ -259,14 +276,26 @@ class JournalFile:
     def _append(
         self, work: Work, there: int, items: Mapping[Item, bytes | None] | None = None, hole: Pair | None = None
     ) -> Ranges:
-        """The transaction; returns what is gone when it is through."""
+        """The transaction; returns what is gone when it is through. Rows beside a damaged page may stay where they are."""
+        try:
+            return self._transact(work, there, items, hole)
+        except DAMAGE:
+            if not work.drops:
+                raise
+        for drop in work.drops:
+            for sequence in drop.delete:
+                self._stuck.add(sequence, sequence)
+        return self._transact(work, there, items, hole)
+
+    def _transact(self, work: Work, there: int, items: Mapping[Item, bytes | None] | None, hole: Pair | None) -> Ranges:
         db = self._connection
         gone = self._gone.copy()
         items = {**(items or {}), **work.items}
         with transaction(db):
             db.executemany(INSERT, (as_row(record) for record in work.records if record.sequence > there))
             for drop in work.drops:
-                db.executemany("DELETE FROM record WHERE sequence = ?", ((sequence,) for sequence in drop.delete))
+                for sequence in salvage.delete(db, [one for one in drop.delete if one not in self._stuck]):
+                    self._stuck.add(sequence, sequence)
                 for first, last in drop.gone:
                     gone.add(first, last)
             if hole:

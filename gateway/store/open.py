@@ -7,6 +7,7 @@ Guarantees
 * What was left in the log without knowing whether it reached the disk is made durable here, before anything is built upon
   it: the log is written and synced anew, then taken into the database.
 * A damaged file (header, quick_check within its time budget, its own facts missing) raises `Damaged`; `set_aside` moves it.
+  Whoever removes a journal file by hand removes the ones beside it, too: a new one takes over from the newest of them.
   A file that only cannot be written is opened to be read.
 
 Every small item (own facts, engine state, positions) carries a CRC; one that fails is left out and counted.
@@ -144,6 +145,12 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def newest_aside(path: Path) -> Path | None:
+    """The file that was set aside last."""
+    found = [one for one in path.parent.glob(f"{path.name}.broken-*") if not one.name.endswith(SUFFIXES[1:])]
+    return max(found, key=lambda one: one.stat().st_ctime_ns, default=None)
+
+
 def set_aside(path: Path, tag: str) -> Path:
     """Rename the file with all that belongs to it; returns its new name."""
     target = path.with_name(f"{path.name}.broken-{tag}")
@@ -169,7 +176,7 @@ def connect(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     if db.readonly("main"):
         db.close()
-        db = _connect_to_read(path)
+        db = connect_to_read(path)
     elif path.stat().st_mode & 0o077:
         path.chmod(0o600)
     # Not before `_renew_log`: what closing would take into the database may be doubtful.
@@ -181,29 +188,41 @@ def connect(path: Path) -> apsw.Connection:
     return db
 
 
-def _connect_to_read(path: Path) -> apsw.Connection:
+def connect_to_read(path: Path) -> apsw.Connection:
     """Without a lock: that needs a writable descriptor, and where we have none, nobody else writes."""
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size:
-        return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+        db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        return db
     # SQLite wants to create the log that is not there, unless the file is said to be immutable.
     uri = f"file:{quote(str(path))}?immutable=1"
     return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
-def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable[[], float]) -> Content:
-    """Check, create where empty, prove that it can be written, and read everything but the records."""
+def load(
+    db: apsw.Connection,
+    birth: Birth,
+    budget_s: float,
+    monotonic: Callable[[], float],
+    carry: Callable[[apsw.Connection], None] = lambda db: None,
+) -> Content:
+    """Check, create where empty, prove that it can be written, and read everything but the records.
+
+    `carry` fills a new file with what is left of an older one, in the transaction that makes it.
+    """
     readonly = db.readonly("main")
     if not readonly:
         if db.pragma("application_id") == 0 and db.pragma("page_count") == 0:
-            _create(db)
+            _create(db, carry)
         _write_ahead(db)
         _renew_log(db)
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     content = Content(fresh=False, checked=_quick_check(db, budget_s, monotonic))
     if db.pragma("application_id") != APPLICATION_ID or db.pragma("user_version") != VERSION:
         raise Damaged("not a journal of this version")
-    own = _read_items(db, content)
+    own = read_items(db, content)
     if not own:
         content.fresh = not _rows(db, content)
     if content.fresh:
@@ -221,12 +240,13 @@ def load(db: apsw.Connection, birth: Birth, budget_s: float, monotonic: Callable
     return content
 
 
-def _create(db: apsw.Connection) -> None:
+def _create(db: apsw.Connection, carry: Callable[[apsw.Connection], None]) -> None:
     db.execute("PRAGMA page_size=4096")
     with transaction(db):
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={VERSION}")
         db.execute(SCHEMA)
+        carry(db)
 
 
 def _write_ahead(db: apsw.Connection) -> None:
@@ -270,7 +290,7 @@ def _quick_check(db: apsw.Connection, budget_s: float, monotonic: Callable[[], f
     return True
 
 
-def _read_items(db: apsw.Connection, content: Content) -> dict[str, bytes]:
+def read_items(db: apsw.Connection, content: Content) -> dict[str, bytes]:
     """State and positions into `content`; returns the file's own facts."""
     own: dict[str, bytes] = {}
     for space, key, value, crc in db.execute(

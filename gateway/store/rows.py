@@ -25,6 +25,7 @@ _SELECT = """SELECT CAST(sequence AS INTEGER), CAST(journal AS BLOB), CAST(run A
   CAST(boot AS BLOB), CAST(at AS REAL), CAST(wall AS REAL), CAST(trusted AS INTEGER), CAST(body AS BLOB),
   CAST(crc AS INTEGER), CAST(previous AS BLOB), CAST(digest AS BLOB) FROM record """
 _AFTER = _SELECT + "WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+_BEHIND = _SELECT + "WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
 _ONE = _SELECT + "WHERE sequence = ?"
 _LAST_BUT = "SELECT sequence FROM record WHERE kind <> ? ORDER BY sequence DESC LIMIT 1"
 _MORE = "SELECT 1 FROM record WHERE sequence > ? AND sequence <= ? LIMIT 1"
@@ -111,6 +112,11 @@ class Rows(NamedTuple):
             return Verdict(None, cursor, before, end=False)
         hole = next(self.gone.missing(cursor + 1, self.last), None)
         return Verdict(hole[0] if hole else None, cursor, before, end=True)
+
+    def behind(self, after: int) -> Iterator[Record | None]:
+        """All rows beyond `after` up to `last`, as they lie; raises where a page cannot be read."""
+        for row in self.db.execute(_BEHIND, (after, self.last)):
+            yield self._record(row)
 
     def newest(self, limit: int) -> Iterator[Record | None]:
         for row in self.db.execute(_NEWEST, (limit,)):

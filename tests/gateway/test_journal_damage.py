@@ -9,6 +9,7 @@ import pytest
 
 from gateway.model import Lane
 from gateway.store.file import Drop
+from gateway.store.open import set_aside as aside
 from tests.gateway.journal_tools import GAPS, bodies, commit, everything, faulty_disk, numbers, opened
 from tests.waiting import until
 
@@ -169,10 +170,12 @@ async def test_a_corrupt_file_is_set_aside_and_the_lane_goes_on(tmp_path, what):
         assert journal.opened.set_aside.exists()
         assert journal.opened.durable
         assert journal.opened.journal != old
-        assert journal.opened.first == 1
+        # What was settled nowhere and is sound comes over; here that is all where only a fact of the file is broken.
+        assert journal.opened.first == (41 if what == "own" else journal.opened.first)
+        kept = await everything(journal)
         records, error = await commit(journal, b"1")
         assert error is None
-        assert await everything(journal) == records
+        assert await everything(journal) == kept + records
 
 
 async def test_only_the_newest_damaged_files_are_kept(tmp_path):
@@ -251,6 +254,118 @@ async def test_a_damaged_page_behind_many_that_are_gone_stops_no_reader(tmp_path
                 found += await journal.after(found[-1].sequence, 64, 1 << 20)
         assert found[0].sequence > 151
         assert journal.counters().dropped["corrupt"] == found[0].sequence - 151
+
+
+def break_facts(path):
+    """The file no longer says which journal it is: it is set aside whole, though its records are sound."""
+    change(path, "UPDATE item SET crc = crc + 1 WHERE space = 'own' AND key = 'segments'")
+
+
+async def test_alarms_that_nobody_has_are_carried_out_of_a_damaged_file(tmp_path):
+    """With their ids and their chain, in a journal that goes on behind them; the settled ones stay where they were; state
+    and positions are kept. A second start finds the same."""
+    path = tmp_path / "j.db"
+    before = await filled(path)
+    async with opened(path) as journal:
+        journal.settle("u", [*range(1, 21), 30])
+        state = journal.state()
+    break_facts(path)
+    for again in (False, True):
+        async with opened(path) as journal:
+            assert (journal.opened.set_aside is None) == again
+            assert journal.opened.first == 41
+            assert await journal.unsettled("u") == [one for one in before if one.sequence > 20 and one.sequence != 30]
+            assert journal.position("u") == 20
+            assert journal.backlog("u") == 19
+            assert journal.state() == state
+            assert await journal.verify() is None
+            assert set(journal.journals) > {before[0].journal}
+            assert not journal.counters().dropped
+    async with opened(path) as journal:
+        records, _ = await commit(journal, b"after")
+        assert records[0].journal != before[0].journal
+        assert await journal.verify() is None
+
+
+async def test_a_power_cut_between_setting_aside_and_carrying_loses_nothing(tmp_path):
+    """The new file is made with all that it takes over, or not at all: the next start does it."""
+    path = tmp_path / "j.db"
+    before = await filled(path)
+    break_facts(path)
+    aside(path, "cut")
+    path.touch()  # as far as it got
+    async with opened(path) as journal:
+        assert await everything(journal) == before
+
+
+async def test_what_is_broken_is_not_carried_and_is_told(tmp_path):
+    """A record that does not match its seal, and a state that does not match its CRC, stay in the broken file."""
+    path = tmp_path / "j.db"
+    before = await filled(path)
+    change(path, "UPDATE record SET body = x'00' WHERE sequence = 17")
+    change(path, "UPDATE item SET value = x'39' WHERE space = 'state' AND key = 's3'")
+    break_facts(path)
+    async with opened(path) as journal:
+        found = [record for record in await everything(journal) if record.kind not in GAPS]
+        assert found == [record for record in before if record.sequence != 17]
+        assert "s3" not in journal.state()
+        await until(lambda: journal.counters().dropped == {"corrupt": 1})
+
+
+async def test_nothing_is_carried_from_a_file_of_another_gateway(tmp_path):
+    """A card that was moved: neither its alarms nor what it knew of them is ours."""
+    path = tmp_path / "j.db"
+    await filled(path)
+    async with opened(path, gateway="demo-02") as journal:
+        assert journal.opened.set_aside
+        assert journal.opened.first == 1
+        assert journal.state() == {}
+
+
+async def test_telemetry_of_a_damaged_file_stays_where_it_is(tmp_path):
+    """It may be half a gigabyte: the new file begins empty, at once."""
+    path = tmp_path / "j.db"
+    await filled(path, Lane.TELEMETRY)
+    break_facts(path)
+    async with opened(path, Lane.TELEMETRY) as journal:
+        assert journal.opened.first == 1
+
+
+async def test_a_file_that_breaks_in_use_keeps_its_alarms(tmp_path):
+    """The end of the tree cannot be read: the next commit sets the file aside, and what could be read is in the new one."""
+    path = tmp_path / "j.db"
+    before = await filled(path, count=100)
+    async with opened(path) as journal:
+        damage_page(journal, path, lambda content: content.rindex(b"0099" * 75))
+        told, error = await commit(journal, b"after")
+        assert error
+        await until(lambda: journal.counters().failing_since is None and not journal.counters().waiting)
+        assert journal.counters().set_aside.exists()
+        found = await everything(journal)
+        kept = [one for one in found if one.kind not in GAPS and one.sequence <= 100]
+        assert kept == before[: len(kept)]
+        assert len(kept) > 80
+        assert journal.counters().dropped == {"lost": 100 - len(kept)}
+        assert told[0].sequence == 101
+        assert await journal.verify() is None
+
+
+@pytest.mark.parametrize("lane", Lane)
+async def test_pages_damaged_in_the_middle_do_not_stop_the_pruning(tmp_path, lane):
+    """Neighbours of such a page cannot be deleted either: they stay, everything else goes, and the file is kept."""
+    path = tmp_path / "j.db"
+    await filled(path, lane, count=100)
+    async with opened(path, lane, quota_bytes=100 * 1024) as journal:
+        journal.settle_to("u", 100)
+        journal._file._db.execute("PRAGMA cache_size=0")
+        for number in (20, 50, 70):
+            damage_page(journal, path, lambda content, n=number: content.rindex(b"%04d" % n * 60))
+        for number in range(300):
+            await commit(journal, b'{"alarm":"a","number":"%0300d"}' % number)
+        await until(lambda: not journal.counters().waiting)
+        await until(lambda: journal.counters().used_bytes <= 100 * 1024)
+        assert journal.counters().set_aside is None
+        assert journal.counters().dropped["settled"]
 
 
 async def trial(original, place, before, rng):
