@@ -32,6 +32,7 @@ from gateway.parts import system as system
 from gateway.restart import GaveUp
 from gateway.store.journal import Journal, Opened
 from gateway.store.worker import Worker
+from gateway.trial import Terms
 
 log = logging.getLogger("gengfu")
 EX_CONFIG = 78
@@ -68,11 +69,12 @@ async def watch(
     last_known_good: bool = False,
     proved: Callable[[], None] = lambda: None,
     path: Path | None = None,
+    terms: Terms = Terms(),  # noqa: B008 - frozen
 ) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often.
 
     `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash.
-    `path`: the site file that a change is read from; where the site came from when None."""
+    `path`: the site file that a change is read from; where the site came from when None. `terms`: of a trial."""
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
     alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
@@ -88,7 +90,7 @@ async def watch(
         async with asyncio.TaskGroup() as group:
             crew = Crew(group, parts.guard, seams.clock)
             desk = Desk(parts, crew)
-            changing = Changing(path or site.source, parts, crew, workers[Lane.TELEMETRY], proved, desk.renew)
+            changing = Changing(path or site.source, parts, crew, workers[Lane.TELEMETRY], proved, desk.renew, terms)
             desk.open(changing)
             for name, run in parts.runs(parts.pollers.keys() | parts.listeners.keys(), parts.uplinks).items():
                 crew.start(name, run)

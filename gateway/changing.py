@@ -5,7 +5,7 @@ Guarantees
   mistake nothing is touched. All of that happens beside the loop.
 * Only what changed starts again (`gateway.change`). All others keep their port, session, schedule and delays; alarms stay in
   their state (`rules.engine.Engine.succeed`). The switch is one turn of the loop, and one commit of the alarm lane with its record.
-* For `trial.PROVED_S` it is on trial (`gateway.trial`). What is worse than before is undone by itself, with the states of alarms
+* For `trial.Terms.proved_s` it is on trial (`gateway.trial`). What is worse than before is undone by itself, with the states of alarms
   that had left; then the fault `last_known_good` stands, for the file says another thing than what runs.
 
 Who writes what. The site file is root's, and the daemon cannot write it: ``gengfu apply FILE`` (run by root) puts FILE in its place by a
@@ -80,10 +80,11 @@ class Changing:
         disk: Worker,
         proved: Callable[[], None],
         renewed: Callable[[Change], None],
+        terms: trial.Terms,
     ) -> None:
         """`disk`: what is written here goes through it, in order. `proved` is told when the site has proved itself."""
         self._path, self._parts, self._crew, self._disk = path, parts, crew, disk
-        self._proved, self._renewed = proved, renewed
+        self._proved, self._renewed, self._terms = proved, renewed, terms
         self._guard: Guard = parts.guard
         self._clock = parts.clock
         self._busy = False
@@ -97,7 +98,7 @@ class Changing:
     async def prove(self) -> None:
         """It becomes the last known good one after a minute; at once where there is none yet."""
         self._digest = await self._on_disk(self._first)
-        await self._clock.sleep_until(self._clock.monotonic() + trial.PROVED_S)
+        await self._clock.sleep_until(self._clock.monotonic() + self._terms.proved_s)
         await self._on_disk(self._after)
         await asyncio.Event().wait()
 
@@ -127,7 +128,7 @@ class Changing:
     def status(self) -> Answer:
         """Which site runs, and how far a change has come: ``trial`` (then `left_s`), ``proved``, ``undone`` with the reason."""
         on = self._trial
-        left_s = max(0.0, trial.PROVED_S - (self._clock.monotonic() - on.before.at)) if on else 0.0
+        left_s = max(0.0, self._terms.proved_s - (self._clock.monotonic() - on.before.at)) if on else 0.0
         return {
             "file": str(self._path),
             "running": self._digest,
@@ -171,7 +172,7 @@ class Changing:
         `dry`: only say what would happen; then `draft` reads ``.<file>.draft`` beside it instead. `expected`: digest that was
         found without mistakes before."""
         if self._trial is not None:
-            left_s = trial.PROVED_S - (self._clock.monotonic() - self._trial.before.at)
+            left_s = self._terms.proved_s - (self._clock.monotonic() - self._trial.before.at)
             raise Refused(
                 Text(
                     f"上次更改仍在试运行，请 {left_s:.0f} 秒后再试",
@@ -205,7 +206,7 @@ class Changing:
         held = await self._on_disk(partial(self._hold, digest))
         if held is None:
             raise Refused(Text("文件在此期间被改动，请重试", "the file was changed meanwhile; try again"))
-        before, was, old = self._parts.seen({}), self._parts.mind, self._digest
+        before, was, old = self._parts.seen({}, self._terms), self._parts.mind, self._digest
         before = replace(before, faults=dict.fromkeys(self._guard.faults, before.at))
         left = await self._switch(to, change, Left({}, {}), "applied", who, why, (old, digest))
         if left is None:
@@ -215,7 +216,7 @@ class Changing:
         self._trial = Trial(before, was, old, left, (*change.uplinks.changed,))
         self._say("trial", Text("", ""))
         self._crew.once("trial", self._try)
-        return {"stage": "trial", "who": who, "for_s": trial.PROVED_S, "revertible": held, **plan}
+        return {"stage": "trial", "who": who, "for_s": self._terms.proved_s, "revertible": held, **plan}
 
     def _compare(self, to: Mind) -> Change:
         now = self._parts.mind
@@ -316,10 +317,10 @@ class Changing:
         try:
             verdict = trial.Verdict(trial.Stage.TRIAL)
             while verdict.stage is trial.Stage.TRIAL:
-                await self._clock.sleep_until(self._clock.monotonic() + 1.0)
+                await self._clock.sleep_until(self._clock.monotonic() + min(1.0, self._terms.fault_s / 2))
                 now = self._clock.monotonic()
                 broken = {name: broken.get(name, now) for name in self._guard.faults}
-                verdict = trial.judge(on.before, on.uplinks, self._parts.seen(broken))
+                verdict = trial.judge(on.before, on.uplinks, self._parts.seen(broken, self._terms), self._terms)
             self._proved()
             await (self._keep(on) if verdict.stage is trial.Stage.PROVED else self._undo(on, verdict.why))
             self._parts.keep_uplinks()

@@ -44,7 +44,8 @@ class Crew:
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
-            self._guard.faults.pop(name, None)  # what is gone is not broken
+            for part in (name, name.replace("bus ", "listen ")):
+                self._guard.faults.pop(part, None)  # what is gone is not broken
         return task
 
     async def stop(self, names: list[str]) -> None:

@@ -1,14 +1,14 @@
 """The last known good site: what a gateway runs when its file is refused at boot, or when it crashes again and again (law 8).
 
 Guarantees
-* A site is kept once a gateway has run with it for `PROVED_S` (the very first one at once: something is better than
+* A site is kept once a gateway has run with it for a minute (the very first one at once: something is better than
   nothing): the file and the templates beside it as they were at the start, in ``.<file>.last-good/`` beside the file.
   Relative paths in it still count from the site file's own folder.
 * A power cut while it is being kept leaves the new one or the one before, whole: all of it is on the disk before it is
   given its name.
 * A changed site (`gateway.changing`) is doubted from before it runs until it has proved itself: `doubt` notes the digest of
   file and templates in ``.<file>.doubted``. As long as file and templates are those, a start takes the last known good.
-* After `CRASHES` starts within `CRASH_SPAN_S` that neither ran for `PROVED_S` nor were stopped, the next one takes the last
+* After `CRASHES` starts within `CRASH_SPAN_S` that neither ran for a minute nor were stopped, the next one takes the last
   known good, if that is another one. A stop by a person or the service manager is no crash: a restart tries the file anew.
 
 It holds no keys and no journal; a folder that cannot be written means that there is none, and that is logged.
@@ -30,7 +30,6 @@ from gateway.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-PROVED_S = 60.0
 CRASHES = 3
 CRASH_SPAN_S = 120.0
 

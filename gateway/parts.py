@@ -38,7 +38,7 @@ from gateway.poller import Poller
 from gateway.restart import Guard
 from gateway.store.journal import Journal, Opened
 from gateway.store.worker import ThreadWorker, Worker
-from gateway.trial import SILENT_S, Heard, Seen, patience_s
+from gateway.trial import Heard, Seen, Terms
 from gateway.views import Views
 from gateway.wire import pack, payloads
 from rules import post
@@ -159,6 +159,10 @@ class Parts:
         if self._lending is not None:
             self._lending.adopt(to.site, self._specs(), self.pollers)
         self._ending = Ending(to.site.uplinks, self.clock, self._submit)
+        for name in (*change.devices.changed, *change.devices.gone):
+            self.guard.faults.pop(f"poll {name}", None)  # what is gone is not broken, and nobody would say so
+        for name in (*change.alarms.changed, *change.alarms.gone):
+            self.guard.faults.pop(f"rule {name}", None)
         self._progress.clear()
         self._progress.update(self._made_progress())
         return gone
@@ -313,11 +317,11 @@ class Parts:
     def _specs(self) -> dict[str, BusSpec]:
         return {name: bus.spec for name, bus in self.buses.items()}
 
-    def seen(self, broken_since: Mapping[str, float]) -> Seen:
+    def seen(self, broken_since: Mapping[str, float], terms: Terms) -> Seen:
         """The gateway as a trial looks at it. `broken_since`: of what is broken."""
         now = self.clock.monotonic()
-        asked = {name: Heard(one.answered_at, patience_s(one.shortest_s)) for name, one in self.pollers.items()}
-        called = {name: Heard(now if one.port else None, SILENT_S) for name, one in self.listeners.items()}
+        asked = {name: Heard(one.answered_at, terms.patience_s(one.shortest_s)) for name, one in self.pollers.items()}
+        called = {name: Heard(now if one.port else None, terms.silent_s) for name, one in self.listeners.items()}
         connected = [name for name, uplink in self.uplinks.items() if uplink.status()["connected"]]
         return Seen(now, asked | called, connected, broken_since)
 

@@ -4,7 +4,7 @@ Guarantees
 * Undone: a bus that was heard before the change is not heard any more; a part falls, or a driver or rule has a bug, that did
   not before; an uplink that was connected and was changed is not connected at the end.
 * A bus that is not of the new site is missed by nobody, and one that was silent before cannot be lost.
-* Proved: `PROVED_S` went by without any of it. It ends, one way or the other.
+* Proved: `Terms.proved_s` went by without any of it. It ends, one way or the other.
 
 A device that is lost alone does not count: it has an alarm of its own, and the person is there.
 """
@@ -18,11 +18,18 @@ from typing import NamedTuple
 
 from gateway.model import Text
 
-PROVED_S = 60.0
-SILENT_S = 20.0
-"""A bus is not heard any more after that, or after three of its shortest periods."""
-FAULT_S = 2.0
-"""What falls once and works again is no reason."""
+
+class Terms(NamedTuple):
+    """How long what is looked at; seconds."""
+
+    proved_s: float = 60.0
+    silent_s: float = 20.0
+    """A bus is not heard any more after that, or after three of its shortest periods."""
+    fault_s: float = 2.0
+    """What falls once and works again is no reason."""
+
+    def patience_s(self, shortest_period_s: float) -> float:
+        return max(self.silent_s, 3 * shortest_period_s)
 
 
 class Heard(NamedTuple):
@@ -32,10 +39,6 @@ class Heard(NamedTuple):
     """Monotonic; None: not yet, since it was started."""
     patience_s: float
     """Silent for so long: not heard any more."""
-
-
-def patience_s(shortest_period_s: float) -> float:
-    return max(SILENT_S, 3 * shortest_period_s)
 
 
 class Stage(Enum):
@@ -68,12 +71,14 @@ def worked(seen: Seen) -> frozenset[str]:
     )
 
 
-def judge(before: Seen, changed_uplinks: Collection[str], now: Seen) -> Verdict:
+def judge(before: Seen, changed_uplinks: Collection[str], now: Seen, terms: Terms) -> Verdict:
     """`before`: at the moment of the change."""
-    fallen = [name for name, since in now.faults.items() if name not in before.faults and now.at - since >= FAULT_S]
+    fallen = [
+        name for name, since in now.faults.items() if name not in before.faults and now.at - since >= terms.fault_s
+    ]
     if fallen:
         return _undone(f"部件故障：{'、'.join(fallen)}", f"a part fails: {', '.join(fallen)}")
-    over = now.at - before.at >= PROVED_S
+    over = now.at - before.at >= terms.proved_s
     lost = [name for name in sorted(worked(before)) if name in now.buses and _lost(before, now, name, over=over)]
     if lost:
         return _undone(f"总线无应答：{'、'.join(lost)}", f"nobody answers any more on bus {', '.join(lost)}")
