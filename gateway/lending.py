@@ -275,7 +275,7 @@ def worst_s(spec: BusSpec, exchange: Exchange, reply_bytes: int) -> float:
     end and cannot be trusted, the drain."""
     timing = Timing.of(spec)
     timeout_s = spec.reply_timeout_s if exchange.timeout_s is None else exchange.timeout_s
-    if spec.kind is not BusKind.SERIAL:
+    if spec.speaks is not BusKind.SERIAL:
         return timeout_s + exchange.settle_s
     characters_s = (len(exchange.request) + reply_bytes) * timing.character_s
     return timing.silence_s + characters_s + timeout_s + max(timing.quiet_s, exchange.settle_s)
@@ -330,7 +330,7 @@ def _timeout_s(given: object, spec: BusSpec) -> float:
     """Never longer than the site's own devices may take."""
     if isinstance(given, bool) or not isinstance(given, int | float) or not given >= SHORTEST_TIMEOUT_S:
         return spec.reply_timeout_s
-    return min(float(given), spec.reply_timeout_s)
+    return float(min(given, spec.reply_timeout_s))
 
 
 def _bus(spec: BusSpec) -> Answer:

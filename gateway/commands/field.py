@@ -18,6 +18,7 @@ from gateway import config
 from gateway.commands.console import AsJson, Socket, Who, Why, control_socket, err, out, table
 from gateway.errors import ConfigError
 from gateway.model import BusKind, BusSpec, Text
+from gateway.tables import plain
 from gateway.tools import draft as drafting
 from gateway.tools import fitting, recorder, replaying, scanning
 from gateway.tools import recording as recordings
@@ -28,7 +29,8 @@ Site = Annotated[
     Path | None, typer.Argument(help="Site file: its lines are opened, stand-alone. 站点文件（独占打开其线路）")
 ]
 Port = Annotated[str, typer.Option("--port", help="Serial port, stand-alone. 串口")]
-Tcp = Annotated[str, typer.Option("--tcp", help="HOST:PORT of a Modbus TCP server, stand-alone. 主机:端口")]
+Tcp = Annotated[str, typer.Option("--tcp", help="HOST:PORT of a Modbus TCP or serial server, stand-alone. 主机:端口")]
+Rtu = Annotated[bool, typer.Option("--rtu", help="--tcp is a serial server (RTU over TCP). 串口服务器透传")]
 BusName = Annotated[str, typer.Option("--bus", help="Only this line of the site. 只用这条线路")]
 
 
@@ -86,6 +88,7 @@ def scan(
     site: Site = None,
     port: Port = "",
     tcp: Tcp = "",
+    rtu: Rtu = False,
     bus: BusName = "",
     baud: Annotated[int, typer.Option(help="Speed to try first. 首选波特率")] = 9600,
     parity: Annotated[str, typer.Option(help="Parity to try first: N, E or O. 首选校验")] = "N",
@@ -112,7 +115,7 @@ def scan(
             raise ToolError(Text("校验须为 N、E 或 O", "parity is N, E or O"))
         known = fitting.templates(site.parent / "templates" if site else None)
         if port or tcp:
-            spec = scanning.own_spec(port, tcp, bus or "line-1", baud, parity)
+            spec = scanning.own_spec(port, tcp, bus or "line-1", baud, parity, rtu=rtu)
             scans = scanning.scan_port(spec, known, tell, units, guess=True, every=every, thorough=thorough)
         elif site is not None:
             scans = []
@@ -184,7 +187,7 @@ def _show(scans: list[scanning.Scanned], *, as_json: bool) -> None:
                 str(device.address),
                 f"{device.after_s * 1000:.0f} ms",
                 words[device.twice],
-                " ".join(device.identity.values()),
+                plain(" ".join(device.identity.values())),
                 device.configured or _fit_words(device),
             )
             for device in one.devices
@@ -231,12 +234,16 @@ def record(
             file = output.open("x", encoding="utf-8")
         except OSError as error:
             raise ToolError(Text(f"无法新建 {output}：{error}", f"cannot make {output}: {error}")) from None
-        with file, bar() as tell:
-            if site is not None:
-                events = recorder.alone(file, config.load(site), target, lasting_s, tell)
-            else:
-                with opened(socket, "record", who, why) as channel:
-                    events = recorder.live(file, channel, target, lasting_s, tell)
+        try:
+            with file, bar() as tell:
+                if site is not None:
+                    events = recorder.alone(file, config.load(site), target, lasting_s, tell)
+                else:
+                    with opened(socket, "record", who, why) as channel:
+                        events = recorder.live(file, channel, target, lasting_s, tell)
+        finally:
+            if not output.stat().st_size:  # it never began; the next try must not find its place taken
+                output.unlink()
         err.print(f"wrote 已写入 {output}: {events} events 条", markup=False)
         if not events:
             raise typer.Exit(1)

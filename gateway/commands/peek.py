@@ -17,7 +17,7 @@ from rich.text import Text as Plain
 
 from gateway import config
 from gateway.commands.console import AsJson, Socket, Who, Why, err, out, quality, table
-from gateway.commands.field import BusName, Port, Tcp, chosen, opened, spec_of, told
+from gateway.commands.field import BusName, Port, Rtu, Tcp, chosen, opened, spec_of, told
 from gateway.model import Text
 from gateway.tables import value_text
 from gateway.tools import choosing, peeking, scanning
@@ -33,6 +33,7 @@ def peek(
     ] = None,
     port: Port = "",
     tcp: Tcp = "",
+    rtu: Rtu = False,
     bus: BusName = "",
     baud: Annotated[int, typer.Option(help="Speed of --port. 波特率")] = 9600,
     parity: Annotated[str, typer.Option(help="Parity of --port. 校验")] = "N",
@@ -56,7 +57,7 @@ def peek(
     Exit status: 0 it answered, 1 it did not or no decoding fits, 78 the site or template file has mistakes.
     """
     with told(), ExitStack() as stack:
-        look = _look(stack, device, site, port, tcp, bus, baud, parity, register, count, of, socket, who, why)
+        look = _look(stack, device, site, port, tcp, rtu, bus, baud, parity, register, count, of, socket, who, why)
         groups = look()
         if shown:
             _guessed(groups, shown, choose, template, point, as_json=as_json)
@@ -80,6 +81,7 @@ def _look(
     site: Path | None,
     port: str,
     tcp: str,
+    rtu: bool,
     bus: str,
     baud: int,
     parity: str,
@@ -100,7 +102,7 @@ def _look(
     if port or tcp:
         if register is None:
             raise ToolError(Text("请用 --register 指定寄存器", "say which registers (--register)"))
-        line = stack.enter_context(OwnLine(scanning.own_spec(port, tcp, "line-1", baud, parity)))
+        line = stack.enter_context(OwnLine(scanning.own_spec(port, tcp, "line-1", baud, parity, rtu=rtu)))
         return peeking.raw(line, int(device), of, register, count)
     if site is not None:
         loaded = config.load(site)

@@ -29,6 +29,11 @@ def draft(scans: Sequence[Scanned]) -> str:
                 f'  - {{id: {spec.id}, kind: serial, port: "{spec.port}", baud: {spec.baud}, parity: {spec.parity}, '
                 f"reply_timeout_s: {_timeout_s(scanned)}{echo}}}"
             )
+        elif spec.rtu:
+            lines.append(
+                f'  - {{id: {spec.id}, kind: tcp, framing: rtu, host: "{spec.host}", tcp_port: {spec.tcp_port}, '
+                f"baud: {spec.baud}, parity: {spec.parity}, reply_timeout_s: {_timeout_s(scanned)}}}"
+            )
         else:
             lines.append(f'  - {{id: {spec.id}, kind: tcp, host: "{spec.host}", tcp_port: {spec.tcp_port}}}')
         devices += [_device(spec.id, device) for device in scanned.devices]

@@ -26,6 +26,8 @@ from gateway.tools.sweep import Heard
 T = TypeVar("T")
 _PIECE_S = 0.02
 """Longest pause inside an answer: a USB adapter hands over every 16 ms."""
+_PACKET_S = 0.06
+"""The same behind a serial server, whose packets have the network between them."""
 _LONGEST_S = 2.0
 _LONGEST_BYTES = 4096
 
@@ -47,6 +49,7 @@ class OwnLine:
         self.spec = spec
         self._tap = tap
         self._timing = Timing.of(spec)
+        self._piece_s = _PIECE_S if spec.kind is BusKind.SERIAL else _PACKET_S
         self._quiet_since = time.monotonic()
         try:
             if spec.kind is BusKind.SERIAL:
@@ -110,7 +113,7 @@ class OwnLine:
             if whole is not None and whole(data):
                 break
             if len(data) > echo:
-                until = now + max(listen_s, _PIECE_S, 4 * self._timing.character_s)
+                until = now + max(listen_s, self._piece_s, 4 * self._timing.character_s)
         self._quiet_since = max(left_at, self._quiet_since)
         if self._tap and data:
             self._tap("rx", data, time.monotonic())

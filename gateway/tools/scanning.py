@@ -108,10 +108,11 @@ def scan_port(
     for setting in settings(spec, guess=guess or every):
         try:
             with OwnLine(setting) as line:
-                noise = line.listen(NOISE_S) if setting.kind is BusKind.SERIAL else b""
+                rtu = setting.speaks is BusKind.SERIAL
+                noise = line.listen(NOISE_S) if rtu else b""
                 one = scan_line(line, known, tell, units, thorough=thorough)
                 one.noise_bytes = len(noise)
-                one.devices += _tilts(line, known, tell) if setting.kind is BusKind.SERIAL else []
+                one.devices += _tilts(line, known, tell) if rtu else []
         except ToolError as error:
             if setting.parity == spec.parity and setting.baud == spec.baud:
                 raise
@@ -129,7 +130,7 @@ def scan_line(
     spec = line.spec
     words = f"{spec.id} {spec.baud} {spec.parity}" if spec.kind is BusKind.SERIAL else spec.id
     rtu = spec.speaks is BusKind.SERIAL
-    sweep = Sweep(units, rtu=rtu, thorough=thorough, first_s=0.06 if rtu else 0.3)
+    sweep = Sweep(units, rtu=rtu, thorough=thorough, first_s=0.06 if spec.kind is BusKind.SERIAL else 0.3)
     started = time.monotonic()
     run = sweep.run()
     result: Result
@@ -177,8 +178,8 @@ def _tilts(line: OwnLine, known: dict[str, Template], tell: Tell) -> list[Device
     return found
 
 
-def own_spec(port: str, tcp: str, bus: str, baud: int, parity: str) -> BusSpec:
-    """The line that a person names on the command line. Raises `ToolError`."""
+def own_spec(port: str, tcp: str, bus: str, baud: int, parity: str, *, rtu: bool = False) -> BusSpec:
+    """The line that a person names on the command line; `rtu`: behind a serial server. Raises `ToolError`."""
     if port:
         return BusSpec(
             bus, BusKind.SERIAL, port=str(Path(port).absolute()), baud=baud, parity=parity, reply_timeout_s=0.5
@@ -186,4 +187,5 @@ def own_spec(port: str, tcp: str, bus: str, baud: int, parity: str) -> BusSpec:
     host, _, number = tcp.rpartition(":")
     if not host or not number.isdecimal() or not 0 < int(number) < 65536:
         raise ToolError(Text("--tcp 的格式为 主机:端口", "--tcp is HOST:PORT"))
-    return BusSpec(bus, BusKind.TCP, host=host, tcp_port=int(number), reply_timeout_s=1.0)
+    where = BusSpec(bus, BusKind.TCP, host=host, tcp_port=int(number), reply_timeout_s=1.0)
+    return replace(where, rtu=True, baud=baud, parity=parity) if rtu else where

@@ -6,7 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from drivers.contract import Exchange
 from drivers.modbus_reads import rtu_frame
+from gateway.lending import worst_s
+from gateway.model import BusKind, BusSpec
 from tests.gateway.tools.world import Gateway
 from tests.waiting import until
 
@@ -158,3 +161,20 @@ async def test_hostile_words_are_refused_and_are_no_bugs(world):
     for word in odd:
         assert (await tool.ask(do="taps", wait_s=word))["ok"]
     assert (await tool.ask(do="status"))["faults"] == {}
+
+
+def test_the_drain_of_a_line_behind_a_serial_server_counts_too():
+    """What an exchange can cost there is what it can cost on a serial port: else a tool would delay a safety point."""
+    exchange = Exchange(READ, len)
+    port = BusSpec("a", BusKind.SERIAL, port="p", reply_timeout_s=0.5)
+    server = BusSpec("a", BusKind.TCP, host="h", rtu=True, reply_timeout_s=0.5)
+    assert worst_s(server, exchange, 7) == worst_s(port, exchange, 7) > 1.0
+
+
+@pytest.mark.parametrize("given", [10**400, -1, 1e999, "1", None, True])
+async def test_no_time_out_of_a_tool_makes_the_gateway_fall(world, given):
+    """It is at most that of the line."""
+    _, tool, _ = world
+    await tool.ask(do="tool", tool="scan", who="x")
+    told = await tool.ask(do="exchange", bus="line-1", request=READ.hex(), timeout_s=given)
+    assert (told["ok"], told["quality"]) == (True, "good")

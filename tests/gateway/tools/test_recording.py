@@ -131,3 +131,13 @@ def test_no_file_makes_the_reader_fall(tmp_path_factory, data):
     with contextlib.suppress(ToolError):
         events = load(path).events
     assert events is None or all("t" in event for event in events)
+
+
+def test_a_recording_that_never_began_leaves_no_file(tmp_path):
+    """Nobody answers at the socket; the next try with the same name must not be refused for it."""
+    path = tmp_path / "r.jsonl"
+    for _ in range(2):
+        told = gengfu("record", "--socket", tmp_path / "nobody", "-o", path)
+        assert told.returncode == 1
+        assert "no gateway answers" in told.stderr
+    assert not path.exists()

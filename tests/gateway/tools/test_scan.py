@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner
 
 from gateway import config
-from gateway.commands import app
+from gateway.commands import app, field
 from gateway.model import BusKind, BusSpec
+from gateway.tables import value_text
 from gateway.tools import scanning
 from gateway.tools.channel import ToolError
 from gateway.tools.draft import draft
@@ -166,3 +168,21 @@ def test_a_killed_scan_gives_the_port_back(simulated):
     process.wait()
     with OwnLine(BusSpec("line-1", BusKind.SERIAL, port=line.path)) as own:
         assert own.listen(0.0) == b""
+
+
+def test_what_a_device_says_of_itself_is_shown_as_it_is(capsys):
+    """Its words are no markup: a closing bracket was the end of the scan, after all its minutes."""
+    said = {"vendor": "[/bold] [red]x", "product": "[link=http://x]"}
+    found = scanning.Device("modbus", 1, 0.01, "", said, [])
+    field._show([scanning.Scanned(BusSpec("line-1", BusKind.SERIAL, port="p"), [found])], as_json=False)
+    shown = "".join(capsys.readouterr().out.split())
+    assert "[/bold]" in shown
+    assert "[red]x" in shown
+
+
+@pytest.mark.parametrize("words", ["\x1b]0;title\x07", "\x9b31m", "a\rb\x7f", "[/]"])
+def test_a_text_of_a_device_gives_the_terminal_no_orders(words):
+    """Card numbers and names come from the wire: no escape sequence, no markup reaches the technician's screen."""
+    shown = Text.from_markup(value_text({"value": words, "unit": ""})).plain
+    assert shown.isprintable()
+    assert len(shown) == len(words)
