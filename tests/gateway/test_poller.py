@@ -115,6 +115,108 @@ async def play():
         await started.end()
 
 
+class SlowLine(FakeLine):
+    """Each exchange takes 50 ms; a poll may make many. Nobody answers what is in `dead`."""
+
+    dead = frozenset()
+
+    async def perform(self, poll, longest_s=None):
+        try:
+            exchange = next(poll)
+            while True:
+                self.asked.append((asyncio.get_running_loop().time(), exchange.request.decode()))
+                await asyncio.sleep(0.05)
+                if exchange.request.decode() in self.dead:
+                    raise BusError(Quality.NOT_RESPONDING, "played")
+                exchange = poll.send(Reply(b"", asyncio.get_running_loop().time()))
+        except StopIteration as end:
+            return end.value
+        finally:
+            poll.close()
+
+
+def long_poll(device, exchanges, closed=None):
+    def poll(group):
+        try:
+            for number in range(exchanges):
+                yield Exchange(f"{device.id}.{number}".encode(), len)
+            return Scan(device.id, group, asyncio.get_running_loop().time(), (1, 1), bytes(2))
+        finally:
+            if closed is not None:
+                closed.append(device.id)
+
+    return poll
+
+
+def urgent(name, result=True):
+    yield Exchange(name.encode(), len)
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def test_what_is_urgent_waits_for_one_exchange_and_no_more(play):
+    """Also in the middle of a long poll, which goes on where it was, and asks nothing twice."""
+    slow = device("a", 10.0)
+    played = play([slow, device("b", 10.0)], {"a": long_poll(slow, 6), "b": long_poll(device("b"), 6)})
+    played.poller._bus = line = SlowLine()
+    await played.poller.hurry(urgent("first"))
+    await asyncio.sleep(0.12)
+    asked = asyncio.get_running_loop().time()
+    done = [played.poller.hurry(urgent(name)) for name in ("horn", "lamp")]
+    assert [await one for one in done] == [True, True]
+    times = {request: at for at, request in line.asked}
+    assert times["horn"] - asked <= 0.05
+    assert times["lamp"] - times["horn"] == pytest.approx(0.05)
+    await played.reach(2.0)
+    order = [request for _, request in line.asked]
+    assert order == ["first", "a.0", "a.1", "a.2", "horn", "lamp", "a.3", "a.4", "a.5", *(f"b.{n}" for n in range(6))]
+    assert [scan.device for scan in played.scans] == ["a", "b"]
+
+
+async def test_what_is_urgent_wakes_a_poller_that_sleeps(play):
+    played = play([device("a", 10.0)])
+    await played.reach(5.0)
+    await played.poller.hurry(urgent("horn"))
+    assert played.line.asked[-1] == (5.0, "horn")
+
+
+async def test_an_urgent_exchange_that_fails_is_its_own(play):
+    """BusError to who asked, False after a bug; the polls go on."""
+    played = play([device("a", 1.0)])
+    played.line.state["dead"] = Quality.NOT_RESPONDING
+    with pytest.raises(BusError):
+        await played.poller.hurry(urgent("dead"))
+    assert await played.poller.hurry(urgent("buggy", ZeroDivisionError())) is False
+    assert "an output's exchange" in played.guard.faults
+    assert await played.poller.hurry(urgent("well")) is True
+    assert played.guard.faults == {}
+    await played.reach(5.5)
+    assert len(played.qualities("a")) >= 5
+
+
+async def test_a_line_that_is_down_tells_what_is_urgent_at_once(play):
+    played = play([device("a", 1.0)])
+    played.line.down = True
+    with pytest.raises(BusError) as caught:
+        await played.poller.hurry(urgent("horn"))
+    assert caught.value.quality is Quality.LINE_DOWN
+
+
+async def test_a_poll_that_fails_between_its_parts_is_closed(play):
+    slow, closed = device("a", 10.0), []
+    played = play([slow], {"a": long_poll(slow, 3, closed)})
+    played.poller._bus = line = SlowLine()
+    await played.poller.hurry(urgent("first"))
+    line.dead = {"a.1"}
+    await asyncio.sleep(0.02)
+    assert await played.poller.hurry(urgent("horn"))
+    await played.reach(3.0)
+    assert [request for _, request in line.asked][:4] == ["first", "a.0", "horn", "a.1"]
+    assert closed == ["a"]
+    assert played.qualities("a")[0] is Quality.NOT_RESPONDING
+
+
 async def test_every_group_gives_one_scan_a_period(play):
     """At once, then in step with the grid."""
     played = play([device("a", 0.5), device("b", 1.0)])
