@@ -108,8 +108,7 @@ class Desk:
             [sys.executable, "-m", "gateway.cli", *words],
             cwd=self.folder,
             env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,  # progress bars
+            capture_output=True,  # progress bars go to the error stream
             timeout=PATIENCE_S,
         )
         said = done.stdout.decode().replace(f"{self.folder}/ttyUSB0", "/dev/ttyUSB0")
