@@ -1,0 +1,357 @@
+"""A changed site in a gateway that goes on watching: two simulated lines, the whole daemon in this process, the command line."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+from itertools import pairwise
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway import config, last_good
+from gateway.app import system, watch
+from gateway.clock import SystemClock
+from gateway.commands import app as commands
+from gateway.control import ask
+from gateway.model import Lane
+from gateway.store.journal import Journal
+from gateway.store.worker import InlineWorker
+from gateway.trial import Terms
+from tests.gateway.tools.world import Simulated
+from tests.waiting import until
+
+TERMS = Terms(proved_s=2.0, silent_s=0.9, fault_s=0.4)
+SCENE = """
+lines:
+  - id: LINE
+    baud: 115200
+    devices:
+      - {id: one, template: generic_smoke_loop, address: 1, values: {density: 9.0, temperature: 21.5}}
+"""
+SITE = """
+gateway: {{id: test-01, control_socket: run/control.sock}}
+journal: {{directory: journal}}
+buses:
+  - {{id: east, kind: serial, port: {east}, baud: 115200, reply_timeout_s: 0.1}}
+  - {{id: west, kind: serial, port: {west}, baud: 115200, reply_timeout_s: 0.1}}
+devices:
+  - {{id: e1, bus: east, template: generic_smoke_loop, address: 1, periods_s: {{safety: 0.25}}}}
+  - {{id: w1, bus: west, template: generic_smoke_loop, address: 1, periods_s: {{safety: 0.25}}}}
+alarms:
+  - id: fire-east
+    class: fire
+    severity: critical
+    latching: true
+    text: {{zh: 东侧火警, en: Fire east}}
+    when: {{above: {{point: e1/density, limit: 5, hysteresis: 1}}}}
+  - id: fire-west
+    class: fire
+    severity: critical
+    latching: true
+    text: {{zh: 西侧火警, en: Fire west}}
+    when: {{above: {{point: w1/density, limit: 5}}}}
+"""
+
+
+class House:
+    """Two lines, on each a detector that burns; the gateway runs on the site file."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in ("east", "west"):
+            (folder / name).mkdir()
+        self.east, self.west = (Simulated(folder / name, SCENE.replace("LINE", name)) for name in ("east", "west"))
+        self.path = folder / "site.yaml"
+        self.text = SITE.format(east=self.east.path, west=self.west.path)
+        self.path.write_text(self.text)
+        self.socket = folder / "run" / "control.sock"
+        self.task = None
+
+    async def __aenter__(self):
+        self.socket.unlink(missing_ok=True)
+        site, fallback = last_good.load(self.path)
+        run = watch(site, system(), last_known_good=fallback, path=self.path, terms=TERMS)
+        self.task = asyncio.create_task(run)
+        await until(lambda: self.socket.exists() or self.task.done())
+        assert not self.task.done(), self.task.exception()
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+        await asyncio.wait((self.task,))
+
+    async def ask(self, do, **more):
+        return await asyncio.to_thread(ask, self.socket, {"do": do, **more}, 20.0)
+
+    async def alarms(self):
+        return {row["id"]: row["state"] for row in (await self.ask("alarms"))["alarms"]}
+
+    async def burning(self):
+        """Both alarms stand, the eastern one acknowledged."""
+        await self.told("alarms", lambda answer: {"fire-east", "fire-west"} <= {row["id"] for row in answer["alarms"]})
+        assert (await self.ask("acknowledge", alarm="fire-east", who="Li"))["ok"]
+
+    async def told(self, do, condition, within_s=15.0):
+        """The first answer that is as wanted."""
+        async with asyncio.timeout(within_s):
+            while not condition(answer := await self.ask(do)):  # noqa: ASYNC110 - `until` knows no answers that take time
+                await asyncio.sleep(0.05)
+        return answer
+
+    async def apply(self, **more):
+        return await self.ask("apply", who="Wang", **more)
+
+    async def over(self):
+        """How the trial ended."""
+        return await self.told("site", lambda answer: answer["stage"] in ("proved", "undone"))
+
+    async def command(self, *words):
+        """`gengfu apply ...`, as a person types it."""
+        given = ["apply", *map(str, words), "--socket", str(self.socket)]
+        return await asyncio.to_thread(CliRunner().invoke, commands, given)
+
+    def close(self):
+        self.east.close()
+        self.west.close()
+
+
+@pytest.fixture
+async def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+async def events(folder):
+    """The bodies of all records of site changes, once the gateway has ended."""
+    path = folder / "journal" / "alarm.db"
+    lane = Journal(Lane.ALARM, path, "test-01", SystemClock(), InlineWorker(), 1 << 26, secrets.token_hex)
+    await lane.open()
+    records = await lane.after(0, 10_000, 1 << 26)
+    await lane.close()
+    return [json.loads(record.body) for record in records if record.kind == "gengfu.event.site"]
+
+
+def changed(text, *pairs):
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+ANOTHER = "  - {id: w2, bus: west, template: generic_smoke_loop, address: 7, periods_s: {safety: 0.25}}\nalarms:\n"
+
+
+async def test_only_what_changed_starts_again_and_alarms_stand_as_they_stood(house):
+    """A second detector on the western line: the eastern one loses no poll, its alarm stays acknowledged, with its time."""
+    async with house:
+        await house.burning()
+        before = {row["id"]: row["since"] for row in (await house.ask("alarms"))["alarms"]}
+        polls = (await house.ask("status"))["parts"]["bus east"]["devices"]["e1"][0]["polls"]
+        house.path.write_text(changed(house.text, ("alarms:\n", ANOTHER)))
+        answer = await house.apply(why="second detector")
+        assert answer["change"]["buses"] == {"changed": ["west"]}
+        assert answer["change"]["devices"] == {"new": ["w2"]}
+        assert answer["change"]["alarms"]["new"] == ["w2/silent"]
+        assert (await house.apply())["en"].startswith("the last change is on trial")
+        assert (await house.over())["stage"] == "proved"
+        after = {row["id"]: row for row in (await house.ask("alarms"))["alarms"]}
+        assert after["fire-east"]["state"] == "acknowledged"
+        assert after["fire-west"]["state"] == "unacknowledged"
+        assert [after[name]["since"] for name in before] == pytest.approx(list(before.values()), abs=0.05)
+        status = await house.ask("status")
+        assert status["parts"]["bus east"]["devices"]["e1"][0]["polls"] > polls  # else its poller would be a new one
+        assert status["parts"]["bus east"]["devices"]["e1"][0]["failures"] == 0
+        assert "w2" in status["parts"]["bus west"]["devices"]
+        times = house.east.answers("one")
+        assert max(late - early for early, late in pairwise(times)) < 1.0
+        assert (await house.apply())["stage"] == "nothing"
+    assert not last_good.is_doubted(house.path)
+    assert "w2" in (house.folder / ".site.yaml.last-good" / "site.yaml").read_text()
+    stages = await events(house.folder)
+    assert [(one["stage"], one["who"].split(" ")[0], one["why"]) for one in stages] == [
+        ("applied", "Wang", "second detector"),
+        ("proved", "gengfu", ""),
+    ]
+    assert stages[0]["before"] != stages[0]["after"] == stages[1]["after"]
+    assert stages[0]["changed"]["devices"] == {"new": ["w2"]}
+
+
+async def test_an_alarm_that_leaves_is_named_and_recorded(house):
+    async with house:
+        await house.burning()
+        text = house.text[: house.text.index("  - id: fire-west")]
+        house.path.write_text(text)
+        plan = await house.ask("apply", dry=True)
+        assert plan["gone"] == {"fire-west": "unacknowledged"}
+        assert set(await house.alarms()) >= {"fire-west"}, "a dry run changes nothing"
+        assert (await house.apply())["gone"] == {"fire-west": "unacknowledged"}
+        assert "fire-west" not in await house.alarms()
+        assert (await house.alarms())["fire-east"] == "acknowledged"
+        assert (await house.over())["stage"] == "proved"
+    assert (await events(house.folder))[0]["gone"] == {"fire-west": "unacknowledged"}
+
+
+MISTAKES = {
+    "a limit that is no number": (("limit: 5, hyst", "limit: x, hyst"), "limit"),
+    "a key that is not there": (
+        ("alarms:\n", "uplinks: [{id: d, host: h, port: 1, ca: a.pem, certificate: b.pem, key: c.pem}]\nalarms:\n"),
+        "uplinks[0].ca",
+    ),
+    "a fire alarm that comes too late": (
+        ("when: {above: {point: w1/density, limit: 5}}", "when: {held: {of: {above: {point: w1/density, limit: 5}}, for_s: 30}}"),
+        "alarms[1]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_one_mistake_and_nothing_is_touched(house, mistake):
+    """Also what a start would let pass: a key that cannot be read, a fire that is told too late."""
+    pair, path = MISTAKES[mistake]
+    async with house:
+        await house.burning()
+        running = (await house.told("site", lambda answer: answer["running"]))["running"]
+        house.path.write_text(changed(house.text, pair))
+        answer = await house.apply()
+        assert not answer["ok"]
+        assert path in [one["path"] for one in answer["mistakes"]] or path in answer["mistakes"][0]["path"]
+        assert (await house.ask("site"))["running"] == running
+        assert (await house.alarms())["fire-east"] == "acknowledged"
+    assert not last_good.is_doubted(house.path)
+    assert await events(house.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("id: test-01", "id: test-02", "gateway.id"),
+        ("directory: journal", "directory: other", "journal.directory"),
+        ("run/control.sock", "run/other.sock", "gateway.control_socket"),
+    ],
+)
+async def test_what_needs_a_restart_is_refused_with_the_reason(house, old, new, what):
+    async with house:
+        house.path.write_text(changed(house.text, (old, new)))
+        answer = await house.apply()
+        assert not answer["ok"]
+        assert what in answer["en"]
+        assert "restart" in answer["en"]
+        assert what in answer["zh"]
+
+
+async def test_a_line_that_does_not_answer_any_more_undoes_the_change(house):
+    """The wrong address, and an alarm that left with the same change: it comes back as it stood. The file is another one than
+    what runs, which is a fault until it is put right."""
+    async with house:
+        await house.burning()
+        text = house.text[: house.text.index("  - id: fire-east")] + house.text[house.text.index("  - id: fire-west") :]
+        wrong = changed(text, ("id: w1, bus: west, template: generic_smoke_loop, address: 1", "id: w1, bus: west, template: generic_smoke_loop, address: 9"))  # fmt: skip
+        house.path.write_text(wrong)
+        assert (await house.apply())["gone"] == {"fire-east": "acknowledged"}
+        end = await house.over()
+        assert (end["stage"], end["fallback"]) == ("undone", True)
+        assert "west" in end["en"]
+        alarms = await house.told("alarms", lambda answer: "gateway/last_known_good" in {row["id"] for row in answer["alarms"]})  # fmt: skip
+        states = {row["id"]: row["state"] for row in alarms["alarms"]}
+        assert (states["fire-east"], states["fire-west"]) == ("acknowledged", "unacknowledged")
+        assert last_good.is_doubted(house.path), "a restart would try it again"
+        house.path.write_text(house.text)
+        assert (await house.apply())["stage"] == "nothing"
+        assert not (await house.ask("site"))["fallback"]
+        assert not last_good.is_doubted(house.path)
+    assert [one["stage"] for one in await events(house.folder)] == ["applied", "undone"]
+
+
+async def test_a_start_within_the_trial_takes_the_site_from_before(house):
+    """With its alarms as they stood, and the fault; the person has to apply once more."""
+    async with house:
+        await house.burning()
+        house.path.write_text(changed(house.text, ("alarms:\n", ANOTHER)))
+        assert (await house.apply())["stage"] == "trial"
+    assert last_good.is_doubted(house.path)
+    async with house:
+        assert (await house.ask("site"))["fallback"]
+        assert "w2" not in (await house.ask("status"))["parts"]["bus west"]["devices"]
+        assert (await house.alarms())["fire-east"] == "acknowledged"
+        assert (await house.apply())["stage"] == "trial"
+        assert (await house.over())["stage"] == "proved"
+        assert not (await house.ask("site"))["fallback"]
+    assert not last_good.is_doubted(house.path)
+
+
+async def test_sighup_reads_the_file_again(house):
+    async with house:
+        house.path.write_text(changed(house.text, ("Fire east", "Fire in the east")))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await house.told("site", lambda answer: answer["stage"] == "trial")
+        assert (await house.over())["stage"] == "proved"
+    assert (await events(house.folder))[0]["who"] == "SIGHUP"
+
+
+async def test_sighup_on_a_bad_file_changes_nothing(house, caplog):
+    async with house:
+        house.path.write_text("gateway: {}")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "nothing was changed" in caplog.text)
+        assert (await house.ask("status"))["gateway"] == "test-01"
+
+
+async def test_the_command_puts_a_proved_file_in_its_place(house):
+    """Its mode stays; the draft goes; `--dry-run` before it touches nothing."""
+    house.path.chmod(0o640)
+    new = house.folder / "new.yaml"
+    new.write_text(changed(house.text, ("alarms:\n", ANOTHER)))
+    async with house:
+        told = await house.command(new, "--dry-run")
+        assert told.exit_code == 0
+        assert "w2" in told.output
+        assert house.path.read_text() == house.text
+        told = await house.command(new, "--who", "Wang", "--json")
+        assert told.exit_code == 0
+        assert json.loads(told.stdout)["stage"] == "proved"
+    assert house.path.read_text() == new.read_text()
+    assert house.path.stat().st_mode & 0o777 == 0o640
+    assert not (house.folder / ".site.yaml.draft").exists()
+    assert config.load(house.path).devices[-1].id == "w2"
+
+
+async def test_the_command_puts_the_old_file_back_when_the_change_is_undone(house):
+    new = house.folder / "new.yaml"
+    new.write_text(changed(house.text, (str(house.west.path), str(house.folder / "no-such-port"))))
+    async with house:
+        await house.burning()
+        told = await house.command(new, "--who", "Wang")
+        assert told.exit_code == 3
+        assert "west" in told.output
+        assert "已撤销" in told.output
+        assert house.path.read_text() == house.text
+        assert not (await house.ask("site"))["fallback"], "what runs is what the file says again"
+    assert not last_good.is_doubted(house.path)
+
+
+async def test_the_command_says_every_mistake_and_leaves_the_file_alone(house):
+    new = house.folder / "new.yaml"
+    new.write_text(changed(house.text, ("limit: 5, hyst", "limit: x, hyst"), ("baud: 115200", "baud: fast")))
+    async with house:
+        told = await house.command(new, "--who", "Wang")
+    assert told.exit_code == 78
+    assert told.output.count(f"{new}:") == 3
+    assert house.path.read_text() == house.text
+    assert {one.name for one in house.folder.iterdir()} == {
+        ".site.yaml.last-good", ".site.yaml.last-good.new", "east", "west", "journal", "new.yaml", "run", "site.yaml",
+    }  # fmt: skip
+
+
+async def test_nobody_changes_a_site_without_a_name(house):
+    async with house:
+        assert "--who" in (await house.ask("apply"))["en"]
+        assert (await house.command("--dry-run")).exit_code == 0
+
+
+def test_without_a_gateway_the_command_says_so(tmp_path):
+    told = CliRunner().invoke(commands, ["apply", "--socket", str(tmp_path / "none.sock")])
+    assert told.exit_code == 1
+    assert "no gateway answers" in told.output
