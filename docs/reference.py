@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway import config, metrics
+from gateway import config, health, metrics
 from gateway.site import library_page
 from gateway.wire import payloads
 from rules import lifecycle
@@ -15,6 +15,7 @@ from rules import lifecycle
 HERE = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "alarm-states.md": lifecycle.diagram,
+    "gateway-faults.md": health.reference,
     "metrics.md": metrics.reference,
     "payloads.md": payloads.reference,
     "rule-library.md": library_page.page,

@@ -29,6 +29,7 @@ from gateway.model import (
     Severity,
     Text,
 )
+from gateway.remedies import REMEDIES
 from rules.spec import AlarmSpec, Equals
 
 DEVICE = "gateway"
@@ -126,9 +127,37 @@ def alarms() -> tuple[AlarmSpec, ...]:
             text=Text(f"网关：{concern.text.zh}", f"Gateway: {concern.text.en}"),
             on_delay_s=concern.on_delay_s,
             off_delay_s=concern.off_delay_s,
+            advice=REMEDIES[concern.name].action if concern.name in REMEDIES else None,
         )
         for concern in CONCERNS
     )
+
+
+def reference() -> str:
+    """docs/gateway-faults.md."""
+    rows = [
+        f"| `{DEVICE}/{concern.name}`<br>{concern.severity.name.lower()} "
+        f"| {concern.text.zh}<br>{concern.text.en} | {cause.zh}<br>{cause.en} | {action.zh}<br>{action.en} |"
+        for concern in CONCERNS
+        for cause, action in (REMEDIES[concern.name],)
+    ]
+    return _PAGE + "\n".join(rows) + "\n"
+
+
+_PAGE = """\
+# Faults of the gateway itself 网关自身的故障
+
+Generated from the code by `make reference`; do not edit. 本文件由程序生成，请勿手工修改。
+
+The gateway is a device of its own site: what is wrong with it is an alarm like any other, with a time, a place in `gengfu alarms`, a record to the
+district and a life cycle. 网关自身也是一台设备：它的故障就是报警，与其他报警一样显示、记录、上报、确认。
+
+Each other device has its own alarm for silence, `<device>/silent`: look at its power, cable and address; `gengfu status` says whether it is the device
+or the line. 其他设备各有失联报警 `<设备>/silent`：检查电源、线缆、地址；`gengfu status` 说明是设备还是线路的问题。
+
+| alarm 报警 | meaning 含义 | usual cause 常见原因 | to do 处置 |
+|---|---|---|---|
+"""
 
 
 class Lag:

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
 from gateway import health
 from gateway.model import Quality, Severity, State
+from gateway.remedies import REMEDIES
 from rules.engine import Engine
 from tests.clocks import HandClock
 from tests.waiting import until
@@ -179,3 +181,17 @@ def test_a_clock_that_nobody_sets_is_told_after_ten_minutes():
     assert engine.step(None, start + 599).transitions == ()
     (transition,) = engine.step(None, start + 600).transitions
     assert transition.alarm == "gateway/clock_not_set"
+
+
+def test_each_fault_says_what_to_do_about_it():
+    """In both languages, in the alarm itself; nothing is explained that does not exist."""
+    assert set(REMEDIES) == {concern.name for concern in health.CONCERNS}
+    for alarm in health.alarms():
+        assert alarm.advice == REMEDIES[alarm.id.removeprefix("gateway/")].action
+        assert all(text.zh and text.en for text in REMEDIES[alarm.id.removeprefix("gateway/")])
+
+
+def test_the_page_of_faults_is_the_one_of_the_code():
+    """docs/gateway-faults.md; `make reference` writes it anew."""
+    page = Path(__file__).parents[2] / "docs" / "gateway-faults.md"
+    assert page.read_text(encoding="utf-8") == health.reference()
