@@ -30,7 +30,7 @@ from rules.clocks import Clocks
 from rules.condition import Points, build
 from rules.evidence import History, Witnessed
 from rules.guard import Guard, unguarded
-from rules.leaf import Leaf
+from rules.leaf import Leaf, Node
 from rules.lifecycle import ACTIVE, ASIDE, TABLE, Event
 from rules.spec import LIFE, AlarmSpec
 from rules.texts import FIRE_LATCHED, FIRE_NOT_OVER, refusal
@@ -191,8 +191,10 @@ class Alarm:
             event, track = Event.RAISE, NOW
         else:
             event, track = Event.LATCH if self.spec.latching else Event.CLEAR, SURE
-        leaf = root.witness(track, at, scan)
-        return self._move(event, at, _cause(leaf, at, scan), leaf)
+        # A bug in what is only told must not keep an alarm from being raised.
+        told = self._guard("evidence of alarms", partial(_decided, root, track, at, scan))
+        leaf, cause = told or (None, Deadline(at))
+        return self._move(event, at, cause, leaf)
 
     def _hide(self, at: float, scan: Scan | None) -> tuple[Transition, ...]:
         assert self.suppression is not None
@@ -266,7 +268,6 @@ class Alarm:
         if after is None:
             return ()
         told = self._witnessed[of]
-        # A bug in what is only told must not keep an alarm from being raised.
         evidence = self._guard("evidence of alarms", partial(told.evidence, witness, at))
         before, self.state = self.state, after
         self.present = self.timing.active
@@ -360,6 +361,12 @@ def _check(spec: AlarmSpec) -> None:
         raise ValueError("realarm_s is no time")
     if spec.suppressed_by is not None and spec.cls in LIFE:
         raise ValueError("a fire, personal or entrapment alarm is never suppressed")
+
+
+def _decided(root: Node, track: int, at: float, scan: Scan | None) -> tuple[Leaf, Sample | Deadline]:
+    """What made the condition what it is."""
+    leaf = root.witness(track, at, scan)
+    return leaf, _cause(leaf, at, scan)
 
 
 def _cause(leaf: Leaf, at: float, scan: Scan | None) -> Sample | Deadline:

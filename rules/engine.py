@@ -85,7 +85,8 @@ class _Watch(NamedTuple):
     """What a scan of one group concerns."""
 
     points: int
-    alarms: tuple[tuple[Alarm, tuple[Leaf, ...]], ...]
+    alarms: tuple[tuple[Alarm, Callable[[], bool]], ...]
+    """Each with what tells it of the scan at hand; made once, for a quiet scan does little else."""
     recent: deque[Scan]
     """Its last scans, for evidence."""
 
@@ -102,6 +103,8 @@ class Engine:
         """`groups`: (device, group) -> point ids in scan order, those of the device ``virtual`` among them. ValueError
         names each alarm that cannot be evaluated."""
         self._virtual = Virtual(virtual, groups, now)
+        self._scan: Scan | None = None
+        """The one at hand."""
         self._scans: list[Scan] = []
         self._groups, self._points = groups, (points := Points(groups))
         self._recent: dict[Key, deque[Scan]] = {key: deque(maxlen=TREND + 1) for key in groups}
@@ -139,7 +142,10 @@ class Engine:
         return {
             key: _Watch(
                 len(names),
-                tuple((self._alarms[order], tuple(watching)) for order, watching in leaves[key].items()),
+                tuple(
+                    (self._alarms[order], partial(self._feed, self._alarms[order], tuple(watching)))
+                    for order, watching in leaves[key].items()
+                ),
                 self._recent[key],
             )
             for key, names in groups.items()
@@ -266,8 +272,10 @@ class Engine:
             bad = bytes([Quality.DRIVER_FAULT]) * watch.points
             scan = Scan(scan.device, scan.group, scan.at, (None,) * watch.points, bad)
         watch.recent.append(scan)
-        for alarm, leaves in watch.alarms:
-            self._look(alarm, partial(self._feed, alarm, leaves, scan, at), at)
+        self._scan = scan
+        for alarm, feed in watch.alarms:
+            if self._guard(alarm.name, feed) is None:
+                self._broke(alarm, at)
         if self._virtual.watches(scan):
             self._guard("virtual", partial(self._compute, scan, now))
 
@@ -277,8 +285,9 @@ class Engine:
             self._take(made, now)
         return True
 
-    def _feed(self, alarm: Alarm, leaves: tuple[Leaf, ...], scan: Scan, at: float) -> bool:
-        moved = False
+    def _feed(self, alarm: Alarm, leaves: tuple[Leaf, ...]) -> bool:
+        scan, at, moved = self._scan, self._now, False
+        assert scan is not None
         for leaf in leaves:
             if leaf.take(scan, at):
                 moved = True
@@ -308,8 +317,11 @@ class Engine:
     def _look(self, alarm: Alarm, look: Callable[[], bool], at: float) -> None:
         """One alarm's bug is its own."""
         if self._guard(alarm.name, look) is None:
-            alarm.broke(at)
-            self._enqueue(alarm)
+            self._broke(alarm, at)
+
+    def _broke(self, alarm: Alarm, at: float) -> None:
+        alarm.broke(at)
+        self._enqueue(alarm)
 
     def _obey(self, command: Command, at: float) -> Text | None:
         alarm = self._by_id.get(command.alarm)

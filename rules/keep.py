@@ -75,8 +75,8 @@ class Captured:
         return self.moment.witness(track, at, scan)
 
     def remembered(self) -> list[int] | None:
-        """What was captured on both tracks, and what the moment's condition was last."""
-        if self.kept[NOW] == UNKNOWN:
+        """What was captured on both tracks, and what the moment's condition was last: it may become true over a restart."""
+        if self.kept[NOW] == self.rises[NOW].known == UNKNOWN:
             return None
         return [*(CLIP[1][kept] for kept in self.kept), CLIP[1][self.rises[NOW].known]]
 

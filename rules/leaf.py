@@ -19,6 +19,7 @@ from rules.measure import Judge
 from rules.truth import AGREE, FALSE, LEVELS, NOW, QUALITIES, SURE, TRUE, UNKNOWN, level
 
 NEVER = math.inf
+_BAD = int(Level.BAD)
 
 
 class Node(Protocol):
@@ -90,7 +91,7 @@ class Reading:
         self.scan = scan
         value = scan.values[self.column]
         grade = LEVELS[scan.qualities[self.column]]
-        truth = UNKNOWN if grade == Level.BAD or value is None else self.judge(value, grade, at)
+        truth = UNKNOWN if grade == _BAD or value is None else self.judge(value, grade, at)
         if truth == self.now == self.sure:
             return self.kept is not None and self._news(self.kept)
         sure = AGREE[self.now][truth]

@@ -46,6 +46,7 @@ class Motion:
         self.still = still
         self.edition = 0
         """Another number when there is something new to remember."""
+        self.noted = False
         self._forget()
 
     def _forget(self) -> None:
@@ -62,7 +63,6 @@ class Motion:
         """When the value became what it is."""
         self.maybe = self.sure = NEVER
         """When it changed last, perhaps and for certain."""
-        self.noted = False
 
     def judge(self, value: Value, level: int, at: float) -> int:
         mark = zlib.crc32(repr(value).encode())
@@ -106,6 +106,7 @@ class Motion:
 
     def remember(self, saved: object, shift_s: float, now: float) -> None:
         self._forget()
+        self.noted = saved is not None
         if saved is None:
             return
         if not isinstance(saved, list) or len(saved) != 2 or type(saved[0]) is not int:
@@ -113,4 +114,3 @@ class Motion:
         self.last = self.before = self.settled = saved[0]
         self.first = self.since = saved_time(saved[1], shift_s, now)
         self.heard = now
-        self.noted = True

@@ -3,12 +3,12 @@ restart keeps."""
 
 import pytest
 
-from gateway.model import Quality, Scan
+from gateway.model import Quality, Scan, State
 from rules import spec
 from rules.condition import Points, build
 from rules.engine import Engine
 from rules.measure import KEPT_FROM_S, Trend
-from rules.spec import Absence, All, Captured, Changed, Frozen, Held, Latch, Not, Sequence, Times
+from rules.spec import Absence, All, Captured, Changed, Equals, Frozen, Held, Latch, Not, Sequence, Times
 from rules.truth import NOW, SURE, TRUE, TRUE_UNCERTAIN
 from tests.rules.transcript import alarm, play
 
@@ -303,6 +303,27 @@ def test_a_single_other_value_may_be_a_flipped_bit():
             condition.leaves[0][1].take(Scan("d", 0, float(at), (value,), bytes(1)), float(at))
     assert [changed.root.truth(track, 13.0) for track in (NOW, SURE)] == [TRUE_UNCERTAIN, TRUE_UNCERTAIN]
     assert [frozen.root.truth(track, 13.0) for track in (NOW, SURE)] == [1, 1]
+
+
+def test_what_stood_still_before_a_long_gap_is_not_remembered_over_a_restart():
+    """It was written that the value stood still; that it is not known any more must be written, too."""
+    engine = Engine([alarm(Frozen("s/0", 10))], {("s", 0): ("s/0",)}, 0.0)
+    journal = {}
+    for at, value in [(0.0, 1), (3.0, 1), (6.0, 1), (30.0, 1)]:
+        journal |= engine.step(Scan("s", 0, at, (value,), bytes(1)), at).changed
+    assert {name: body for name, body in journal.items() if body is not None} == engine.save() == {}
+
+
+def test_the_door_that_closes_over_a_restart_captures_who_is_inside():
+    """It was open before and is closed with the first scan after: that is the moment, although none was seen before."""
+    rule, groups = alarm(Captured(Equals("s/0", 1), Equals("d/0", 1))), {("s", 0): ("s/0",), ("d", 0): ("d/0",)}
+    before = Engine([rule], groups, 0.0)
+    before.step(Scan("d", 0, 1.0, (0,), bytes(1)), 1.0)
+    after = Engine([rule], groups, 2.0)
+    assert after.restore(before.save(), 0.0) == []
+    after.step(Scan("s", 0, 3.0, (1,), bytes(1)), 3.0)
+    [raised] = after.step(Scan("d", 0, 3.0, (1,), bytes(1)), 3.0).transitions
+    assert raised.after is State.UNACKNOWLEDGED
 
 
 def test_a_card_number_changes_without_a_state():
