@@ -50,6 +50,10 @@ class Mutant:
     tree: ast.Module = field(repr=False)
     path: Path = field(repr=False)
     changed: ast.AST = field(repr=False)
+    where: str = ""
+    """The function in whose body it stands, `Class.method`; empty: in none, it takes part when the module is loaded."""
+    lines: tuple[int, ...] = ()
+    """Of the statement that holds it (of a compound one: its head): who runs one of them runs it."""
 
     @property
     def name(self) -> str:
@@ -69,7 +73,23 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         for before, changed in _changes(node):
             line = getattr(node, "lineno", 0)
             after = "(left out)" if isinstance(changed, ast.Pass) else ast.unparse(changed).partition("\n")[0]
-            yield Mutant(module, line, f"{before} -> {after}", tree, path, changed)
+            yield Mutant(module, line, f"{before} -> {after}", tree, path, changed, *_place(tree, path))
+
+
+def _place(tree: ast.AST, path: Path) -> tuple[str, tuple[int, ...]]:
+    """The function around the end of a path, and the lines of the statement there."""
+    node, names, inside, statement = tree, [], False, tree
+    for name, index in path:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and name == "body":
+            names.append(node.name)
+            inside = inside or not isinstance(node, ast.ClassDef)
+        node = getattr(node, name) if index is None else getattr(node, name)[index]
+        if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+            statement = node
+    first = getattr(statement, "lineno", getattr(getattr(statement, "pattern", None), "lineno", 0))
+    body = getattr(statement, "body", None)
+    last = body[0].lineno - 1 if isinstance(body, list) and body else getattr(statement, "end_lineno", first)
+    return ".".join(names) if inside else "", tuple(range(first, max(first, last or first) + 1))
 
 
 def _walk(node: ast.AST, path: Path = ()) -> Iterator[tuple[ast.AST, Path]]:
