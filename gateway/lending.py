@@ -9,6 +9,8 @@ Guarantees
   it asked is dropped, and its taps with it.
 * The bytes of a line on which a device tells texts (card numbers) are told to nobody.
 * What a tap keeps is bounded: `KEPT` events, then the oldest go and are counted.
+* A tap begins with the points of its devices, group by group, and ends when a new site has others: no value is ever told under
+  another point's name.
 
 Requests: ``tool`` (begin), ``exchange`` (bus, request in hex, timeout_s), ``peek`` (device, group), ``tap`` (bus or device, or all) and then
 ``taps`` again and again.
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +40,8 @@ from gateway.pipeline import Pipeline
 from gateway.poller import Poller, tapped
 from gateway.wire import payloads
 
+Layout = dict[str, list[list[str]]]
+"""Device -> its groups -> the names of their points."""
 TOOLS = ("scan", "peek", "record")
 PATIENCE_S = 15.0
 """Longest wait for an idle slot."""
@@ -53,11 +57,15 @@ LONGEST_TAP_S = 5.0
 class _Taps:
     """What one tool hears."""
 
+    points: Layout = field(default_factory=dict)
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
     dropped: int = 0
     more: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
 
     def put(self, event: dict[str, Any]) -> None:
+        if self.ended:
+            return
         self.dropped += len(self.events) == KEPT
         self.events.append(event)
         self.more.set()
@@ -83,6 +91,11 @@ class Lending:
         """Another site; who has begun goes on, and hears no bytes of a bus that was started again."""
         self._site, self._specs, self._pollers = site, specs, pollers
         self._devices = {device.id: device for device in site.devices}
+        now = layout(site.devices)
+        for taps in self._taps.values():
+            if any(now.get(device) != points for device, points in taps.points.items()):
+                taps.ended = True
+                taps.more.set()
 
     def table(self) -> dict[str, Talk]:
         return {"tool": self._begin, "exchange": self._ask, "peek": self._peek, "tap": self._tap, "taps": self._heard}
@@ -207,14 +220,16 @@ class Lending:
         ):
             raise Refused(Text("没有这条总线或设备", "there is no such bus or device"))
         heard = {one.id for one in self._site.devices if one.id == device or one.bus == bus or not (bus or device)}
-        taps = self._taps[id(caller)] = _Taps()
+        points = layout(one for one in self._site.devices if one.id in heard)
+        taps = self._taps[id(caller)] = _Taps(points)
         tap = partial(self._scanned, taps, heard)
         self._pipeline.taps.append(tap)
         caller.leaving.append(lambda: self._pipeline.taps.remove(tap))
         caller.leaving.append(partial(_forget, self._taps, id(caller)))
         for name in self._pollers if not (bus or device) else (bus,) if bus in self._pollers else ():
             self._tap_bytes(name, taps, caller)
-        return {"devices": sorted(heard), "at": self._clock.monotonic(), "wall": self._clock.wall()}
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        return {"devices": sorted(heard), "points": points, "at": now, "wall": wall}
 
     def _tap_bytes(self, name: str, taps: _Taps, caller: Caller) -> None:
         if any(tells_texts(device) for device in self._site.devices if device.bus == name):
@@ -252,6 +267,12 @@ class Lending:
         wait_s = (
             given if isinstance(given, int | float) and 0 <= given <= LONGEST_TAP_S else 1.0
         )  # never NaN: the loop's heap
+        if not taps.events and taps.ended:
+            raise Refused(
+                Text(
+                    "站点配置已更换，测点不同，监听结束", "the site has been changed, its points differ: this ends here"
+                )
+            )
         if not taps.events:
             taps.more.clear()
             with suppress(TimeoutError):
@@ -279,6 +300,11 @@ def worst_s(spec: BusSpec, exchange: Exchange, reply_bytes: int) -> float:
         return timeout_s + exchange.settle_s
     characters_s = (len(exchange.request) + reply_bytes) * timing.character_s
     return timing.silence_s + characters_s + timeout_s + max(timing.quiet_s, exchange.settle_s)
+
+
+def layout(devices: Iterable[Device]) -> Layout:
+    """The names of the points of each device, group by group, in the order of a scan's values."""
+    return {device.id: [[point.name for point in group.points] for group in device.groups] for device in devices}
 
 
 def tells_texts(device: Device) -> bool:

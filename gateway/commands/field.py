@@ -280,12 +280,16 @@ def replay(
             text = replaying.golden(recording, loaded, golden)
             sys.stdout.write(text)
             raise typer.Exit(0 if text else 1)
-        outcomes = {"now": replaying.replay(recording, loaded)}
+        points = replaying.recorded_points(recording, loaded)
+        outcomes = {"now": replaying.replay(recording, loaded, points)}
         if rules is not None:
-            outcomes["new"] = replaying.replay(recording, config.load(rules))
+            outcomes["new"] = replaying.replay(recording, config.load(rules), points)
     rows = _changes(outcomes)
     first = outcomes["now"]
     counts = {"scans": first.scans, "from_bytes": first.played, "skipped": first.skipped}
+    for name, outcome in outcomes.items():
+        for why in outcome.unfit[:20]:
+            err.print(plain(f"{name}: {why.en} / {why.zh}"), markup=False)
     if as_json:
         sys.stdout.write(json.dumps({**counts, "transitions": rows}, ensure_ascii=False, indent=1) + "\n")
     else:

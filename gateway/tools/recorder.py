@@ -11,7 +11,7 @@ from drivers import DRIVERS
 from gateway.clock import boot_id
 from gateway.config import Site
 from gateway.errors import BusError
-from gateway.lending import tells_texts
+from gateway.lending import layout, tells_texts
 from gateway.model import Text
 from gateway.poller import tapped
 from gateway.tools.channel import Channel, ToolError
@@ -35,6 +35,7 @@ def live(file: IO[str], channel: Channel, target: str, lasting_s: float, tell: T
         "gateway": about["gateway"],
         "site_sha256": about["site_sha256"],
         "what": target or "all",
+        "points": begun["points"],
     }
     writer = Writer(file, header)
     until = time.monotonic() + lasting_s
@@ -64,6 +65,7 @@ def alone(file: IO[str], site: Site, target: str, lasting_s: float, tell: Tell) 
         "gateway": site.gateway.id,
         "site_sha256": digest,
         "what": target,
+        "points": layout(asked),
     }
     begun = time.monotonic()
     writer = Writer(file, header)

@@ -66,6 +66,8 @@ def load(path: Path) -> Recording:
     rows = list(_rows(path))
     if not rows or rows[0].get("gengfu_recording") != 1:
         raise ToolError(Text(f"{path} 不是录制文件", f"{path} is no recording"))
+    if not _is_layout(rows[0].get("points", {})):
+        raise ToolError(Text(f"{path} 文件头中的测点无效", f"{path}:1: the points of the header are none"))
     for number, row in enumerate(rows[1:], 2):
         if not _is_event(row):
             raise ToolError(Text(f"{path} 第 {number} 行不是有效事件", f"{path}:{number}: no event of a recording"))
@@ -90,6 +92,18 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise ToolError(Text(f"无法读取 {path}：{error}", f"cannot read {path}: {error}")) from None
     except (ValueError, RecursionError):
         raise ToolError(Text(f"{path} 第 {number} 行不是 JSON 对象", f"{path}:{number}: no JSON object")) from None
+
+
+def _is_layout(points: object) -> bool:
+    """Device -> its groups -> the names of their points, each once."""
+    return isinstance(points, dict) and all(
+        isinstance(groups, list)
+        and all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+            for names in groups
+        )
+        for groups in points.values()
+    )
 
 
 def _is_event(row: dict[str, Any]) -> bool:

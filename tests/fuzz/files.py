@@ -17,7 +17,7 @@ from gateway.site import scenarios
 from gateway.site.template import Templates
 from gateway.tools.channel import ToolError
 from gateway.tools.recording import load
-from gateway.tools.replaying import played, replay
+from gateway.tools.replaying import played, recorded_points, replay
 from rules import series
 from tests.fuzz.mutate import Target
 
@@ -83,7 +83,8 @@ def _recording(data: bytes) -> object:
     path.write_bytes(data)
     try:
         recording = load(path)
-        replayed = replay(recording, _rules().site)
+        site = _rules().site
+        replayed = replay(recording, site, recorded_points(recording, site))
         played(recording, _rules().site)
     except ToolError as error:
         return error.text.en.rpartition(":")[2][:30]
@@ -96,7 +97,15 @@ def _recorded() -> bytes:
     device, group = site.devices[0], site.devices[0].groups[0]
     count = len(group.points)
     rows = (
-        {"gengfu_recording": 1, "started": 1.79e9, "boot": "b", "gateway": "g", "site_sha256": "0", "what": device.id},
+        {
+            "gengfu_recording": 1,
+            "started": 1.79e9,
+            "boot": "b",
+            "gateway": "g",
+            "site_sha256": "0",
+            "what": device.id,
+            "points": {device.id: [[point.name for point in group.points]]},
+        },
         {"t": 0.5, "device": device.id, "group": 0, "values": [0] * count, "qualities": [0] * count},
         {"t": 1.0, "bus": device.bus, "tx": "010300000002c40b"},
         {"t": 1.1, "bus": device.bus, "rx": "01030400150000ebf7"},
@@ -120,6 +129,7 @@ FILES = (
             b"[]",
             b"{}",
             b'"values"',
+            b'"points": {"a": [["b"]]}',
             b'"rx": ""',
             b"\n",
             b'"group": 9',

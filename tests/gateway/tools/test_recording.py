@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import json
 
@@ -15,17 +16,19 @@ from gateway.tools.recording import Writer, load
 from tests.gateway.tools.test_scan import gengfu
 from tests.gateway.tools.world import SITE, Gateway
 
-HEADER = {"started": 0.0, "boot": "b", "gateway": "g", "site_sha256": "", "what": "all"}
+POINTS = {"one": [["density", "alarm", "fault"]]}
+HEADER = {"started": 0.0, "boot": "b", "gateway": "g", "site_sha256": "", "what": "all", "points": POINTS}
 
 
 def rows(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def recorded(tmp_path, events):
+def recorded(tmp_path, events, **header):
+    """With other things in its header; None: without."""
     path = tmp_path / "recording.jsonl"
     with path.open("w") as file:
-        writer = Writer(file, HEADER)
+        writer = Writer(file, {key: said for key, said in (HEADER | header).items() if said is not None})
         for event in events:
             writer.event(event)
     return path
@@ -81,6 +84,60 @@ def test_what_does_not_fit_the_site_is_skipped_and_counted(tmp_path, site):
     assert (answer["scans"], answer["skipped"]) == (1, 2)
 
 
+def test_values_go_to_their_points_also_when_the_template_has_another_order(tmp_path, site):
+    """The same three points, recorded in another order: what was the density is the density, and no fire is read from the fault."""
+    turned = {"one": [[], ["fault", "alarm", "density"]]}
+    rows = [scan(float(t), 0.0) | {"group": 1, "values": [9.0 if t == 2 else 0, 0, 1.0]} for t in range(3)]
+    told = gengfu("replay", recorded(tmp_path, rows, points=turned), "--site", site, "--json")
+    assert json.loads(told.stdout) == {"scans": 3, "from_bytes": 0, "skipped": 0, "transitions": []}
+    rows = [row | {"values": [0, 0, row["values"][0]]} for row in rows]
+    answer = json.loads(gengfu("replay", recorded(tmp_path, rows, points=turned), "--site", site, "--json").stdout)
+    assert [(row["t"], row["alarm"]) for row in answer["transitions"]] == [(2.0, "fire")]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"one": [["density", "alarm", "humidity"]]},
+        {"one": [["density", "alarm"]]},
+        {"one": [["density", "alarm", "fault", "more"]]},
+        {"one": []},
+        {"two": [["density", "alarm", "fault"]]},
+    ],
+)
+def test_as_many_values_of_other_points_are_not_read(tmp_path, site, points):
+    """Three values where the site has three points prove nothing; they are left out, and told."""
+    path = recorded(tmp_path, [scan(0.0, 1.0), scan(1.0, 9.0)], points=points)
+    told = gengfu("replay", path, "--site", site, "--json")
+    answer = json.loads(told.stdout)
+    assert (answer["scans"], answer["skipped"], answer["transitions"], told.returncode) == (0, 2, [], 1)
+    assert told.stderr.count("one") >= 1
+
+
+def test_a_recording_that_does_not_say_its_points_needs_its_own_site_file(tmp_path, site):
+    """The very file, by its digest; other rules may be compared with it all the same."""
+    events = [scan(0.0, 1.0), scan(1.0, 4.0), scan(2.0, 4.0)]
+    own = hashlib.sha256(site.read_bytes()).hexdigest()
+    new = tmp_path / "new.yaml"
+    new.write_text(site.read_text().replace("limit: 5", "limit: 3"))
+    path = recorded(tmp_path, events, points=None, site_sha256=own)
+    told = gengfu("replay", path, "--site", site, "--rules", new, "--json")
+    assert [(row["alarm"], row["in"]) for row in json.loads(told.stdout)["transitions"]] == [("fire", "new")]
+    told = gengfu("replay", path, "--site", new, "--json")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "does not say which points" in told.stderr
+
+
+@pytest.mark.parametrize(
+    "points", [[], {"one": 5}, {"one": [5]}, {"one": [["a", 5]]}, {"one": [["a", "a"]]}, "one", None]
+)
+def test_a_header_whose_points_are_none_is_refused(tmp_path, points):
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps({"gengfu_recording": 1, "points": points}) + "\n")
+    with pytest.raises(ToolError, match="the points of the header"):
+        load(path)
+
+
 def test_recorded_bytes_are_played_by_the_driver_and_become_a_golden_case(simulated, tmp_path, site):
     """Stand-alone: values and bytes of a line; without the values, the bytes alone give the same."""
     line = simulated()
@@ -88,6 +145,7 @@ def test_recorded_bytes_are_played_by_the_driver_and_become_a_golden_case(simula
     path = tmp_path / "line.jsonl"
     told = gengfu("record", "line-1", "--stand-alone", site, "--for", "1s", "-o", path)
     assert told.returncode == 0, told.stderr
+    assert rows(path)[0]["points"] == {"one": [*POINTS["one"], ["temperature"]], "tilt": [["x", "y"]]}
     assert {"tx", "rx", "values"} <= {key for row in rows(path) for key in row}
     assert gengfu("record", "line-1", "--stand-alone", site, "-o", path).returncode == 1  # never overwritten
     bare = tmp_path / "bytes.jsonl"
@@ -111,6 +169,7 @@ async def test_the_running_gateway_is_recorded_without_asking_more(simulated, tm
     header, *events = rows(path)
     assert (header["gengfu_recording"], header["gateway"], header["what"]) == (1, "test-01", "one")
     assert header["personal"]
+    assert header["points"]["one"][0] == POINTS["one"][0]
     assert {event["device"] for event in events if "device" in event} == {"one"}
     assert all(0 <= event["t"] <= 5 for event in events)
     assert status["parts"]["bus line-1"]["lent"]["exchanges"] == 0
