@@ -120,20 +120,27 @@ class Slot(NamedTuple):
     sum: Moments
 
 
+DAILY_FROM_S = 6 * 3600.0
+"""Windows from which on the rhythm of a day matters."""
+
+
 class Trend:
     """Does the value change faster than `limit` units a second? The sign of `limit` is the direction.
 
     Least squares over all samples of the window, not its end points: two noisy readings of a creeping slope would else
     decide alone. The window moves in 32 steps (it is between 1 and 33/32 of `window_s` long), so a day at ten
     readings a second costs the memory of 33 sums; of a window of `KEPT_FROM_S` or more they go over a restart. Unknown
-    until half the window lies between its first and its last sample. One uncertain sample makes the answer uncertain.
+    until half the window lies between its first and its last sample, and nine tenths of one that a day's warming and
+    cooling would fill (`DAILY_FROM_S`): its rising half alone is no creep. One uncertain sample makes the answer uncertain.
     """
 
-    __slots__ = ("closed", "edition", "limit", "noted", "noted_at", "slots", "window_s")
+    __slots__ = ("closed", "edition", "filled_s", "limit", "noted", "noted_at", "slots", "window_s")
 
     def __init__(self, limit: float, window_s: float) -> None:
         self.limit = limit
         self.window_s = window_s
+        self.filled_s = window_s * (0.5 if window_s < DAILY_FROM_S else 0.9)
+        """So much of the window must lie between its first and its last sample."""
         self.edition = 0
         """Another number when there is something new to remember."""
         self.noted: list[list[float]] = []
@@ -154,7 +161,7 @@ class Trend:
         if x is None:
             return None
         total = self._add(Moments(1, at, float(x), 0.0, 0.0, level), math.floor(at * SLOTS / self.window_s))
-        if at - self.slots[0].first < self.window_s / 2 or total.at_at <= 0:
+        if at - self.slots[0].first < self.filled_s or total.at_at <= 0:
             return None
         slope = total.at_value / total.at_at
         return (slope, total.worst) if math.isfinite(slope) else None

@@ -60,7 +60,7 @@ class RateShape(Shape):
     )
     point: PointId = field("测点", "point")
     limit: Number = field("每秒变化量", "units a second")
-    window_s: Span = field("时间窗", "window")
+    window_s: Annotated[float, Field(gt=0, le=604800)] = field("时间窗", "window")
 
 
 class StaleShape(Shape):

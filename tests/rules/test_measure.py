@@ -176,3 +176,33 @@ def test_rate_of_readings_at_one_moment_or_beyond_all_measure_is_unknown():
     assert [huge.judge(value, GOOD, at * 4e4) for at, value in enumerate(values)][-1] in (FALSE, TRUE, UNKNOWN)
     wild = Trend(0, 1e200)
     assert [wild.judge(value, GOOD, at) for at, value in ((0.0, -1e299), (1e200, 1e299))][-1] == UNKNOWN
+
+
+@pytest.mark.parametrize("phase", [hour / 24 for hour in range(0, 24, 3)])
+def test_two_days_of_warming_and_cooling_are_no_creep(phase):
+    """An instrument that follows the sun by 0.06 degrees; an alarm at 0.1 a day. Begun in the morning, half a day only rises,
+    and a line through exactly one day still has the slope of 0.115 a day at the worst hour: hence two."""
+    trend = Trend(0.1 / 86400, 2 * 86400.0)
+    for minute in range(0, 5 * 1440, 10):
+        tilt = 0.06 * math.sin(2 * math.pi * (minute / 1440 + phase))
+        assert trend.judge(tilt, Level.GOOD, minute * 60.0) in (UNKNOWN, FALSE)
+
+
+def test_creep_under_the_rhythm_of_a_day_is_seen_once_two_days_are_there():
+    trend = Trend(0.1 / 86400, 2 * 86400.0)
+    first = next(
+        minute
+        for minute in range(0, 5 * 1440, 10)
+        if trend.judge(0.06 * math.sin(2 * math.pi * minute / 1440) + 0.35 * minute / 1440, Level.GOOD, minute * 60.0)
+        == TRUE
+    )
+    assert first <= 2 * 1440
+
+
+@pytest.mark.parametrize(("window_s", "first_s"), [(60.0, 30.0), (21599.0, 10800.0), (86400.0, 77760.0)])
+def test_a_window_speaks_once_it_is_filled(window_s, first_s):
+    """Half of a short one; nine tenths of one that the rhythm of a day would fill."""
+    trend = Trend(0.0, window_s)
+    step_s = window_s / 1000
+    at = next(n * step_s for n in range(1001) if trend.judge(float(n), Level.GOOD, n * step_s) != UNKNOWN)
+    assert at == pytest.approx(first_s, abs=2 * step_s)
