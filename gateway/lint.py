@@ -8,6 +8,7 @@
 | a point of a fire, personal or entrapment alarm whose own     | the device answers, this value is gone, nobody is told    |
 | silence raises nothing                                        |                                                           |
 | points that no rule looks at                                  | a fault bit that nobody reads is no fault                 |
+| an output on a line with other devices                        | one that dies holds the line, and the sounder comes late  |
 | alarms without a scenario                                     | what was never tried (`gengfu test-rules --coverage`)     |
 
 It reads the site file once more, for its lines, and nothing else.
@@ -21,6 +22,7 @@ from collections.abc import Collection, Iterable, Iterator
 from gateway.check import CheckReport
 from gateway.config import Site
 from gateway.errors import Mistake
+from gateway.field.line import Timing
 from gateway.model import AlarmClass, BusKind, Kind, Point, PointClass, Text
 from gateway.site.devices import identity, items
 from gateway.site.yaml_lines import Document, Keys, dotted, read
@@ -29,6 +31,8 @@ from rules.reach import Range, certain, possible
 
 FIRST_SIGNAL = (AlarmClass.FIRE, AlarmClass.PERSONAL)
 FIRST_SIGNAL_S = 10.0
+OUTPUT_S = 0.2
+"""From a sample to a lamp or sounder."""
 NAMED = 12
 """Of a long list so many are named."""
 
@@ -42,6 +46,7 @@ def warnings(site: Site, report: CheckReport, uncovered: Collection[str]) -> lis
         *((("alarms", alarm), text) for alarm, text in _late(site, report, 2) if alarm not in refused),
         *((("alarms", alarm), text) for alarm, text in _alone(site)),
         *((("devices", device), text) for device, text in _unused(site)),
+        *((("outputs", output), text) for output, text in _behind_others(site)),
     ]
     if uncovered:
         few, more = _named(sorted(uncovered))
@@ -66,10 +71,10 @@ def _mistakes(site: Site, document: Document, told: Iterable[tuple[tuple[str, st
 
 
 def _places(document: Document) -> dict[tuple[str, str], Keys]:
-    """Where each device and alarm stands in the file; what a library made stands nowhere."""
+    """Where each device, alarm and output stands in the file; what a library made stands nowhere."""
     return {
         (section, name): keys
-        for section in ("devices", "alarms")
+        for section in ("devices", "alarms", "outputs")
         for keys, item in items(document, section)
         if (name := identity(item)) is not None
     }
@@ -165,6 +170,8 @@ def _unused(site: Site) -> Iterator[tuple[str, Text]]:
         point for alarm in site.alarms if not alarm.id.endswith("/silent") for point in spec.points(alarm.when)
     }  # `silent` looks at every device and says nothing of its values
     used |= {zone.point for partition in site.post.partitions for zone in partition.zones}
+    ends = [one.end for one in site.guard_room.outputs] + [one.end for one in site.guard_room.keys]
+    used |= {end for end in ends if isinstance(end, str)}
     others: Counter[str] = Counter()
     for device in site.devices:
         points = [point for group in device.groups for point in group.points if point.id not in used]
@@ -179,6 +186,26 @@ def _unused(site: Site) -> Iterator[tuple[str, Text]]:
     if others:
         few, more = _named([f"{name} ({count})" for name, count in others.most_common()])
         yield "", Text(f"测点没有规则（设备数）：{few}{more}", f"no rule looks at these points (devices): {few}{more}")
+
+
+def _behind_others(site: Site) -> Iterator[tuple[str, Text]]:
+    """Outputs whose line another device can hold for longer than an output may take."""
+    devices = {device.id: device for device in site.devices}
+    buses = {bus.id: bus for bus in site.buses}
+    for output in site.guard_room.outputs:
+        own = devices.get(output.end.partition("/")[0]) if isinstance(output.end, str) else None
+        others = [one for one in site.devices if own is not None and one.bus == own.bus and one is not own]
+        if own is None or not others:
+            continue
+        bus = buses[own.bus]
+        slowest_s = max(getattr(one.options, "timeout_s", None) or bus.reply_timeout_s for one in others)
+        late_s = slowest_s + Timing.of(bus).quiet_s
+        if late_s > OUTPUT_S:
+            text = Text(
+                f"同一总线上的设备失效时可能晚 {late_s:g} 秒；请单独接线或用 GPIO",
+                f"may come {late_s:g} s late when a device on its bus dies; give it a bus of its own, or a GPIO line",
+            )
+            yield output.id, text
 
 
 def _named(names: Collection[str]) -> tuple[str, str]:

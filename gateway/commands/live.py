@@ -1,4 +1,4 @@
-"""Commands to the running gateway over its control socket: status, alarms, ack, reset, read."""
+"""Commands to the running gateway over its control socket: status, alarms, ack, reset, silence, read."""
 
 from __future__ import annotations
 
@@ -81,6 +81,19 @@ def reset(
 ) -> None:
     """Reset a latched alarm whose cause is gone. 复位已锁存的报警"""
     command("reset", alarm, who, why, socket)
+
+
+def silence(
+    output: Annotated[str, typer.Argument(help="Only this output; all without it. 仅此输出；不写为全部")] = "",
+    who: Who = "",
+    why: Why = "",
+    of: Annotated[
+        list[str] | None, typer.Option("--class", help="Only alarms of this class; may be repeated. 仅此类别，可重复")
+    ] = None,
+    socket: Socket = None,
+) -> None:
+    """Silence the sounders until something new calls; the alarms stay unacknowledged. 消音（新报警会再次鸣响；不等于确认）"""
+    command("silence", output, who, why, socket, value=" ".join(of or ()))
 
 
 def read(

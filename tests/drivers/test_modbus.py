@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
 from drivers import DRIVERS
-from drivers.modbus import RETRY_POLLS, SPLITS
+from drivers.contract import Reply
+from drivers.modbus import RETRY_POLLS, SPLITS, open_switch
 from drivers.modbus_at import At
 from gateway.errors import BusError
 from gateway.model import BusKind, Point, Quality
@@ -364,3 +365,58 @@ def test_points_without_a_mistake_pass():
     ]
     assert MODBUS.check(loading.modbus(points)) == []
     assert isinstance(loading.modbus(points).groups[0].points[0], Point)
+
+
+def relay(**more):
+    return loading.modbus([("horn", "bool", At(3, "coil"), {"output": True} | more)], address=1)
+
+
+def switched(on, replies, device=None):
+    """What is asked, and what it ends with, where these frames are the answers."""
+    device = device or relay()
+    poll = open_switch(device, BusKind.SERIAL, device.groups[0].points[0])(on)
+    asked = []
+    try:
+        exchange = next(poll)
+        for data in replies:
+            asked.append(exchange.request.hex())
+            exchange = poll.send(Reply(bytes.fromhex(data), 1.0))
+        asked.append(exchange.request.hex())
+    except StopIteration as end:
+        return asked, end.value
+    return asked, None
+
+
+ON, OFF, ASK = "01050003ff007c3a", "0105000300003dca", "0101000300010dca"
+IS_ON, IS_OFF = "010101019048", "010101005188"
+
+
+def test_an_output_is_written_and_read_back():
+    """Function 5, whose reply says nothing on a line that echoes, and function 1."""
+    assert switched(True, [ON, IS_ON]) == ([ON, ASK], True)
+    assert switched(False, [OFF, IS_OFF]) == ([OFF, ASK], True)
+
+
+@pytest.mark.parametrize(
+    ("replies", "quality"),
+    [
+        ([ON, IS_OFF], Quality.REFUSED),  # it did not switch
+        ([ON, ASK], Quality.BAD_FRAME),  # an echo
+        ([OFF], Quality.BAD_FRAME),  # of something else
+        (["018502c351"], Quality.NO_SUCH_REGISTER),
+        ([ON, "0181044193"], Quality.REFUSED),
+    ],
+)
+def test_an_output_that_is_not_surely_switched_is_an_error(replies, quality):
+    with pytest.raises(BusError) as caught:
+        switched(True, replies)
+    assert caught.value.quality is quality
+
+
+def test_what_is_not_declared_as_an_output_is_not_written():
+    """The allow-list is the template's; the driver does not rely on who asks."""
+    with pytest.raises(ValueError, match="is no output"):
+        switched(True, [], relay(output=False))
+    device = loading.modbus([("x", "bool", At(3, "discrete"), {"output": True})])
+    with pytest.raises(ValueError, match="is no output"):
+        switched(True, [], device)

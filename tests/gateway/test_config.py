@@ -85,6 +85,24 @@ def test_examples_load_with_the_house_s_templates(path):
     assert {f"{device.id}/silent" for device in site.devices} <= {alarm.id for alarm in site.alarms}
 
 
+def test_the_outputs_of_a_site_are_what_its_file_says():
+    """A longest on-time where nobody says one; a lamp has none."""
+    room = load(SITES / "good" / "outputs.yaml").guard_room
+    assert [(one.id, one.kind.value, one.longest_on_s, one.off_at_stop) for one in room.outputs] == [
+        ("horn", "sounder", 300, True),
+        ("lamp", "lamp", float("inf"), False),
+        ("buzzer", "sounder", 600, True),
+        ("led", "lamp", float("inf"), True),
+    ]
+    assert [one.end for one in room.outputs] == [
+        "r/one", "r/two", ("/dev/gpiochip0", 17, False), (str(SITES / "good" / "chip"), 17, True)
+    ]  # fmt: skip
+    assert [(one.id, one.end, one.pressed) for one in room.keys] == [
+        ("key", "r/key", 1), ("turn", "r/turn", 1), ("push", ("/dev/gpiochip0", 4, True), 1)
+    ]  # fmt: skip
+    assert room.outputs[0].classes == {AlarmClass.FIRE, AlarmClass.PERSONAL}
+
+
 def test_every_template_of_the_house_can_be_used(tmp_path):
     """On a bus that its driver takes, with an address that it takes."""
     site = written(

@@ -152,3 +152,28 @@ def test_check_prints_advice_and_does_not_refuse_for_it(tmp_path):
     answer = json.loads(told.stdout)
     assert (answer["ok"], answer["mistakes"]) == (True, [])
     assert all(set(one) == {"file", "line", "path", "en", "zh"} for one in answer["warnings"])
+
+
+def test_an_output_that_other_devices_can_hold_up_is_told(told):
+    """On a line of its own it is not; what an output or key uses is no point that nobody reads."""
+    shared = SITE.replace(
+        "alarms:\n",
+        "  - {id: panel, bus: line, template: waveshare_relay_d, address: 3}\n"
+        "outputs:\n"
+        "  - {id: horn, kind: sounder, classes: [fire], point: panel/relay_1}\n"
+        "  - {id: led, kind: lamp, classes: [fire], gpio: {chip: /dev/gpiochip0, line: 17}}\n"
+        "keys:\n"
+        "  - {id: key, classes: [fire], point: panel/input_1}\n"
+        "alarms:\n",
+    )
+    own = shared.replace("{id: panel, bus: line", "{id: panel, bus: guard").replace(
+        "devices:\n", "  - {id: guard, kind: serial, port: /dev/ttyUSB1}\ndevices:\n"
+    )
+    ordinary = alarm("{equals: {point: door/door_open, value: true}}")
+    found = [one for one in told(ordinary, site=shared) if one[1].startswith("outputs")]
+    assert [one[:2] for one in found] == [(12, "outputs[0]")]
+    assert "may come 1 s late" in found[0][2]
+    assert not [one for one in told(ordinary, site=own) if one[1].startswith("outputs")]
+    unused = " ".join(one[2] for one in told(ordinary, site=shared))
+    assert "relay_2" in unused
+    assert "relay_1 " not in unused
