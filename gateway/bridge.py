@@ -4,6 +4,7 @@ the clock that it is handed."""
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import NamedTuple
 
 from gateway.clock import Clock
@@ -24,7 +25,9 @@ def bridge(saved: bytes | None, clock: Clock) -> Bridge:
     try:
         then = json.loads(saved or b"{}")
         boot, at, wall, trusted = then["boot"], float(then["at"]), float(then["wall"]), bool(then["trusted"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return Bridge(0.0, sure=False)
+    if not (isfinite(at) and isfinite(wall)):
         return Bridge(0.0, sure=False)
     if boot == clock.boot:
         return Bridge(0.0, sure=True)

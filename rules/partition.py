@@ -232,7 +232,7 @@ class Partition:
             self.intrusion = data["intrusion"] is True
             if (self.stage is Stage.DISARMED) is not (self.mode is Mode.OFF):
                 raise ValueError("a stage without its mode")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             self._rest()
             return False
         return True

@@ -194,7 +194,7 @@ class Post:
     def _restore_level(self, state: bytes) -> bool:
         try:
             level = json.loads(state)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         if type(level) is not int or level not in self._labels:
             return False

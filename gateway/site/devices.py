@@ -185,6 +185,11 @@ class DeviceReader:
             if name is not None and (own := RESERVED.get(name.casefold())):
                 text = Text(f"“{name}”是{own.zh}的编号", f"'{name}' is {own.en}")
                 self._document.complain((*keys, "id"), text)
+            if device is not None and (own := RESERVED.get(device.place.zone.casefold())):
+                # The library's alarms of a zone bear its name: one would take the place of a partition's.
+                zone = device.place.zone
+                text = Text(f"“{zone}”是{own.zh}的编号", f"'{zone}' is {own.en}")
+                self._document.complain((*keys, "place", "zone"), text)
             if device is not None:
                 self.devices.setdefault(device.id, device)
             elif name is not None:

@@ -57,7 +57,17 @@ def test_a_wall_clock_that_went_back_bridges_nothing():
     assert after.monotonic() - (4990 + bridge(clocks(before), after).shift_s) == pytest.approx(10)
 
 
-@pytest.mark.parametrize("saved", [None, b"", b"[]", b"{}", b"\xff", json.dumps({"boot": 1, "at": "x"}).encode()])
+def saved_at(at):
+    return b'{"boot": "x", "at": %s, "wall": 1, "trusted": true}' % at
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        *(None, b"", b"[]", b"{}", b"\xff", b"[" * 100_000, json.dumps({"boot": 1, "at": "x"}).encode()),
+        *map(saved_at, (b"NaN", b"-Infinity", b"9" * 400)),
+    ],
+)
 def test_saved_clocks_that_cannot_be_read_move_nothing(saved):
     assert bridge(saved, HandClock()) == (0, False)
 

@@ -341,7 +341,8 @@ def test_a_bypass_of_what_is_no_zone_any_more_is_forgotten():
      b'{"stage":1,"mode":"away","since":1,"bypass":[],"intrusion":false}',
      b'{"stage":"armed","mode":"off","since":1,"bypass":[],"intrusion":false}',
      b'{"stage":"armed","mode":"away","since":"now","bypass":[],"intrusion":false}',
-     b'{"stage":"armed","mode":"away","since":1,"bypass":5,"intrusion":false}'],
+     b'{"stage":"armed","mode":"away","since":1,"bypass":5,"intrusion":false}',
+     b'{"stage":"armed","mode":"away","since":%s,"bypass":[],"intrusion":false}' % (b"9" * 400)],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_as_a_whole(saved):
     partition = Partition(SPEC)

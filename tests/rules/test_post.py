@@ -164,7 +164,7 @@ def test_what_is_no_more_is_given_up():
     assert new.level == 1
 
 
-@pytest.mark.parametrize("saved", [b"", b"[]", b'"2"', b"true", b"\xff"])
+@pytest.mark.parametrize("saved", [b"", b"[]", b'"2"', b"true", b"\xff", b"[" * 100_000])
 def test_a_level_that_cannot_be_read_is_given_up(saved):
     it = Post(SPEC, GROUPS)
     assert it.restore({LEVEL: saved}, 0.0, 100.0) == [LEVEL]
