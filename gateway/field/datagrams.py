@@ -3,7 +3,7 @@
 Guarantees
 * The same driver contract, bounds and silence as over TCP (`voices`, `listener`): callers, bytes a second each, time
   without a word. A datagram beyond a caller's share is dropped and counted, and that of a new address while strangers have
-  had theirs; the device sends it again.
+  had theirs, but for one a second from each host; the device sends it again.
 * A bug in a driver ends that caller's conversation and goes to the guard; its next datagram begins a new one.
 * One answer at most goes out for what came in, to where it came from, never to an address that only a frame names;
   what the socket does not take at once is dropped: every answer here is worth repeating.
@@ -69,6 +69,8 @@ class Datagrams:
         self._most = max(MOST_PEERS, 2 * len(devices))
         self._voices = Voices(spec, devices, clock, take)
         self._peers: dict[tuple[str | int, ...], _Peer] = {}
+        self._hosts: dict[str, float] = {}
+        """When each was let in although there was a crowd."""
         self._alarm = Alarm(clock, self._wake)
         self._socket: socket.socket | None = None
         self._why = "not opened yet"
@@ -169,7 +171,9 @@ class Datagrams:
         if not self._voices.allows(str(address[0])):
             self.counts["not_allowed"] += 1
             return
-        if len(data) > LONGEST_DATAGRAM_BYTES or (address not in self._peers and self._voices.crowded(now)):
+        if len(data) > LONGEST_DATAGRAM_BYTES or (
+            address not in self._peers and not self._let_in(str(address[0]), now)
+        ):
             self.counts["dropped"] += 1
             return
         peer = self._peers.get(address) or self._meet(address, now)
@@ -183,6 +187,17 @@ class Datagrams:
         self._converse(peer, Received(data, now, self._clock.wall() if self._clock.trusted() else None))
 
     # -- those who speak -----------------------------------------------------------------------------------------------
+
+    def _let_in(self, host: str, now: float) -> bool:
+        """Whether one who is not known yet has a turn: each host has one a second, however many the others send."""
+        if not self._voices.crowded(now):
+            return True
+        if len(self._hosts) >= self._most:
+            self._hosts = {host: at for host, at in self._hosts.items() if now - at < 1.0}
+        if now - self._hosts.get(host, -inf) < 1.0 or len(self._hosts) >= self._most:
+            return False
+        self._hosts[host] = now
+        return True
 
     def _meet(self, address: tuple[str | int, ...], now: float) -> _Peer | None:
         if len(self._peers) >= self._most:

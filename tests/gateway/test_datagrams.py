@@ -276,3 +276,18 @@ async def test_a_datagram_longer_than_any_frame_is_dropped(play):
     assert await caller.hear() == b"ok"
     assert port.counts["dropped"] == 1
     assert [scan.values for scan in port.scans] == [(2,)]
+
+
+async def test_a_device_is_heard_beside_a_host_that_floods_from_ever_new_ports(play, monkeypatch):
+    """Its first word, when the strangers' share has been used up for long."""
+    monkeypatch.setattr(voices, "MOST_BYTES_A_SECOND", 256)
+    port = await play(device("a"))
+    for number in range(100):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+            flood.bind(("127.0.0.2", 0))
+            flood.sendto(b"x%d" % number, ("127.0.0.1", port.port))
+    await until(lambda: sum(port.strangers.values()) + port.counts["dropped"] == 100)
+    assert port.counts["dropped"] > 90
+    known = port.call()
+    known.send(b"a 1")
+    assert await known.hear() == b"ok"
