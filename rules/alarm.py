@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from gateway.model import Action, AlarmClass, Command, Deadline, Mark, Sample, Scan, State, Text, Transition
-from rules.aside import Aside, Suppression, asked, restored
+from rules.aside import Aside, Suppression, asked, limited, restored
 from rules.calendar import Calendar
 from rules.clocks import Clocks
 from rules.condition import Points, build
@@ -233,7 +233,7 @@ class Alarm:
         """The clocks changed; true when that says when what hides it ends."""
         if self.aside is None or self.aside.dated(clocks) is self.aside:
             return False
-        self.aside = self.aside.dated(clocks)
+        self.aside = limited(self.aside.dated(clocks), self.spec, clocks.at, shelved=self.state == State.SHELVED)
         self.until = self.aside.until
         return True
 
@@ -342,6 +342,8 @@ class Alarm:
         for part, one in zip(self.memories, memory or [None] * len(self.memories), strict=True):
             part.remember(one, shift_s, now)
         aside = restored(data["aside"], shift_s, now) if state in _BY_PERSON and "aside" in data else None
+        if aside is not None:
+            aside = limited(aside, self.spec, aside.at, shelved=state == State.SHELVED)
         acknowledged = None
         if state == State.ACKNOWLEDGED and self.spec.realarm_s is not None:
             acknowledged = saved_time(data["acknowledged"], shift_s, now) if "acknowledged" in data else now

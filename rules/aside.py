@@ -58,7 +58,10 @@ class Aside:
         return asdict(self)
 
     def unbridged(self, now: float) -> Aside:
-        """Nobody knows yet how long it was off: over, unless the clock is set within `GRACE_S` and says otherwise."""
+        """Nobody knows yet how long it was off: over, unless the clock is set within `GRACE_S` and says otherwise. A further
+        reboot gives no further grace."""
+        if self.waiting:
+            return self
         return replace(self, until=now + GRACE_S if self.wall is not None else -math.inf, waiting=True)
 
     def dated(self, clocks: Clocks) -> Aside:
@@ -87,6 +90,12 @@ def asked(command: Command, spec: AlarmSpec, at: float, clocks: Clocks | None = 
         return Text(f"时长最多 {hours} 小时", f"for at most {hours} hours")
     wall = clocks.wall + (at + for_s - clocks.at) if clocks is not None and clocks.trusted else None
     return Aside(command.who[:LONGEST_TEXT], command.why[:LONGEST_TEXT], at, at + for_s, wall)
+
+
+def limited(aside: Aside, spec: AlarmSpec, since: float, *, shelved: bool) -> Aside:
+    """Over no later than this alarm allows, counted from `since`: its site file may have changed, or a clock be wrong."""
+    longest_s = spec.max_shelve_s if shelved else longest_out_s(spec)
+    return replace(aside, until=min(aside.until, since + longest_s))
 
 
 def longest_out_s(spec: AlarmSpec) -> float:

@@ -228,6 +228,31 @@ def test_a_class_that_became_fire_is_not_left_hidden():
         assert again.alarms()["fire"].state == after
 
 
+def test_a_class_that_became_fire_is_back_after_a_day():
+    """It was out of service for six days when it still was of the water; what guards a life is so for a day at most."""
+    engine = engine_of(spec_of())
+    ask(engine, Action.TAKE_OUT, 2.0, 6 * 24 * HOUR)
+    again = engine_of(spec_of(AlarmClass.FIRE), 3.0)
+    again.restore(engine.save(), 0.0)
+    assert again.alarms()["fire"].aside.until == 2.0 + 24 * HOUR
+
+
+def test_a_wrong_clock_hides_nothing_for_longer_than_a_person_could():
+    """It is set to last year after a reboot: a fire alarm is out of service for one more day, not for seven."""
+    again = rebooted(spec_of(AlarmClass.FIRE))
+    again.step(Clocks(60.0, 5000.0 - 365 * 24 * HOUR, True, 0.0), 60.0)
+    assert again.alarms()["fire"].aside.until == 60.0 + 24 * HOUR
+
+
+def test_a_reboot_after_another_waits_no_longer_for_the_clock():
+    """A box that falls every four minutes would else hide it for ever."""
+    once = rebooted(spec_of(AlarmClass.FIRE))
+    once.step(None, 240.0)
+    twice = engine_of(once.alarms()["fire"].spec, 0.0)
+    assert twice.restore(once.save(), -240.0, bridged=False) == []
+    assert twice.alarms()["fire"].aside.until == pytest.approx(aside.GRACE_S - 240.0)
+
+
 def test_the_time_goes_on_over_a_reboot_that_the_clocks_bridge():
     play(
         """
