@@ -49,6 +49,8 @@ from gateway.wire import payloads
 _GAP = {Lane.ALARM: payloads.EVENT_GAP, Lane.TELEMETRY: payloads.TELEMETRY_GAP}
 _CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}
 """Smaller for alarms, so that none waits long behind a checkpoint."""
+_GONE_RANGES = 50_000
+"""About 5 MB. A longer outage joins the oldest ranges of what is gone; `backlog` then counts some records less."""
 _OPEN_S = 10.0
 _CLOSE_S = 5.0
 
@@ -259,6 +261,7 @@ class Journal:
         gone = Ranges(pairs)
         for first, last in gone.pairs():
             self._gone.add(first, last)
+        self._gone.coarsen(_GONE_RANGES)
         self._writer.tail.forget(gone)
         return sum(last - first + 1 for first, last in gone.pairs())
 

@@ -1,7 +1,8 @@
 """A set of sequence numbers as sorted, disjoint, closed ranges.
 
 An uplink's settled records, and the records that a file no longer holds, are long runs with few holes: a range costs two
-integers however long it is. Pure data; adding is O(log n) plus the move of a list.
+integers however long it is. Pure data; adding is O(log n) plus the move of a list, counting as long as the smaller of
+what is inside and outside of the question, since the whole is always counted.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ Pair = tuple[int, int]
 class Ranges:
     """Mutable; `add` joins what touches. `copy` before handing it to another thread."""
 
-    __slots__ = ("_firsts", "_lasts")
+    __slots__ = ("_firsts", "_lasts", "_total")
 
     def __init__(self, pairs: Iterable[Pair] = ()) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
+        self._total = 0
         for first, last in pairs:
             self.add(first, last)
 
@@ -32,6 +34,8 @@ class Ranges:
         if left < right:
             first = min(first, self._firsts[left])
             last = max(last, self._lasts[right - 1])
+            self._total -= self._sum(left, right)
+        self._total += last - first + 1
         self._firsts[left:right] = [first]
         self._lasts[left:right] = [last]
 
@@ -43,7 +47,7 @@ class Ranges:
 
     def copy(self) -> Ranges:
         twin = Ranges()
-        twin._firsts, twin._lasts = self._firsts.copy(), self._lasts.copy()
+        twin._firsts, twin._lasts, twin._total = self._firsts.copy(), self._lasts.copy(), self._total
         return twin
 
     def pairs(self) -> tuple[Pair, ...]:
@@ -69,7 +73,18 @@ class Ranges:
 
     def count(self, first: int, last: int) -> int:
         """How many numbers of ``first..last`` are in the set."""
-        return sum(b - a + 1 for a, b in self.within(first, last))
+        left, right = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
+        if last < first or left >= right:
+            return 0
+        if 2 * (right - left) > len(self._firsts):
+            whole = self._total - self._sum(0, left) - self._sum(right, len(self._firsts))
+        else:
+            whole = self._sum(left, right)
+        return whole - max(0, first - self._firsts[left]) - max(0, self._lasts[right - 1] - last)
+
+    def _sum(self, left: int, right: int) -> int:
+        """How many numbers the ranges ``left..right - 1`` have."""
+        return sum(self._lasts[left:right]) - sum(self._firsts[left:right]) + right - left
 
     def __contains__(self, number: int) -> bool:
         index = bisect_left(self._lasts, number)
