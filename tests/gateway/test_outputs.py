@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -428,3 +429,17 @@ def test_who_takes_over_keeps_what_it_has():
     outputs.clock.advance(100)
     assert outputs.ends["horn"].log[-1] == (0, True)
     assert outputs.ends["lamp"].log[-1] == "released"
+
+
+async def test_an_output_that_the_next_site_has_not_is_switched_off(world):
+    """The others go on as they are: the horn that sounds is not set again."""
+    world.field.set({"smoke-1/alarm": 1})
+    await until(lambda: world.sounds() and world.relays()[1])
+    mind, room = world.parts.mind, world.parts.site.guard_room
+    horn = world.outputs.ends["horn"]
+    changed = replace(mind.site, guard_room=room._replace(outputs=room.outputs[:1], keys=()))
+    world.parts.mind = replace(mind, site=changed)
+    world.parts.fit()
+    await until(lambda: world.relays() == [1, 0, 0])
+    assert list(world.outputs.ends) == ["horn"]
+    assert world.outputs.ends["horn"] is horn
