@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -89,6 +90,9 @@ class Changing:
         self._clock = parts.clock
         self._busy = False
         self._trial: Trial | None = None
+        self._restored: frozenset[str] = frozenset()
+        """Buses that worked before the change that was undone last, and when that was."""
+        self._restored_at = -math.inf
         self._digest = ""
         """Of the site that runs."""
         self._last: dict[str, Any] = {"stage": "", "zh": "", "en": ""}
@@ -206,8 +210,7 @@ class Changing:
         held = await self._on_disk(partial(self._hold, digest))
         if held is None:
             raise Refused(Text("文件在此期间被改动，请重试", "the file was changed meanwhile; try again"))
-        before, was, old = self._parts.seen({}, self._terms), self._parts.mind, self._digest
-        before = replace(before, faults=dict.fromkeys(self._guard.faults, before.at))
+        before, was, old = self._before(), self._parts.mind, self._digest
         left = await self._switch(to, change, Left({}, {}), "applied", who, why, (old, digest))
         if left is None:
             await self._on_disk(self._forget)
@@ -217,6 +220,18 @@ class Changing:
         self._say("trial", Text("", ""))
         self._crew.once("trial", self._try)
         return {"stage": "trial", "who": who, "for_s": self._terms.proved_s, "revertible": held, **plan}
+
+    def _before(self) -> trial.Seen:
+        """What the changed site has to be as good as. Buses that an undone change has just started again count as heard: they
+        worked before it, and had no time to be heard since."""
+        now = self._parts.seen({}, self._terms)
+        buses = {
+            name: trial.Heard(now.at, heard.patience_s)
+            if heard.at is None and name in self._restored and now.at - self._restored_at <= heard.patience_s
+            else heard
+            for name, heard in now.buses.items()
+        }
+        return replace(now, buses=buses, faults=dict.fromkeys(self._guard.faults, now.at))
 
     def _compare(self, to: Mind) -> Change:
         now = self._parts.mind
@@ -342,6 +357,7 @@ class Changing:
         if undone is None:
             raise RuntimeError("a change could not be undone; the next start takes the last known good")
         self._parts.fallback, self._digest = True, on.digest
+        self._restored, self._restored_at = trial.worked(on.before), self._clock.monotonic()
         await self._on_disk(partial(last_good.drop, self._path))
 
     def _say(self, stage: str, why: Text) -> None:
