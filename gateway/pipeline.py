@@ -251,6 +251,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Arm the engine's first deadline, and tell of the device `site` from now on where there is one."""
+        self._guardroom.keep()  # times on this boot's clock: with the first commit, which says that they are
         self._step(None)
         self._tell_clocks()
         if (DEVICE, 0) in self._layouts:

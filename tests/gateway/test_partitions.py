@@ -285,6 +285,27 @@ async def test_an_entry_delay_that_ended_during_the_cut_is_an_intrusion_at_the_s
     await again.close()
 
 
+async def test_times_and_the_clock_that_they_are_of_are_one_commit(house, monkeypatch):
+    """The first commit of a boot (an alarm is back in service) says that states are of its clock: a delay among them. Else the
+    next power cut would give an intruder a new one."""
+    await armed(house)
+    house.door = 1
+    await house.go_on(10)
+    request = {"do": "take_out", "alarm": "b/silent", "who": "王师傅", "why": "换线", "for_s": 3}
+    assert house.control.answer(json.dumps(request).encode(), "")["ok"]
+    commits, commit = [], Journal.commit
+
+    def recorded(lane, drafts, state=None, *rest):
+        commits.append({} if state is None else dict(state))
+        return commit(lane, drafts, state, *rest)
+
+    monkeypatch.setattr(Journal, "commit", recorded)
+    await (await restarted(house)).close()
+    first = next(state for state in commits if "clocks" in state)
+    assert "alarm/b/silent" in first
+    assert "post/office" in first
+
+
 async def test_a_partition_that_left_the_site_is_told_and_given_up(house):
     await armed(house)
     again = await restarted(house, changed=lambda text: text.replace("office", "bureau"))
