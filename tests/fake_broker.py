@@ -137,7 +137,7 @@ class FakeBroker:
         asyncio.current_task().add_done_callback(self.tasks.discard)
         self.connections += 1
         number = self.connections
-        self.writers.append(writer)
+        self.writers[:] = [one for one in self.writers if not one.is_closing()] + [writer]
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readexactly(1))[0]
