@@ -174,7 +174,9 @@ def _unused(site: Site) -> Iterator[tuple[str, Text]]:
     used |= {end for end in ends if isinstance(end, str)}
     others: Counter[str] = Counter()
     for device in site.devices:
-        points = [point for group in device.groups for point in group.points if point.id not in used]
+        points = [
+            point for group in device.groups for point in group.points if point.id not in used and not point.output
+        ]
         safety = [point.name for point in points if point.cls is PointClass.SAFETY]
         others.update(point.name for point in points if point.cls is not PointClass.SAFETY)
         if safety:

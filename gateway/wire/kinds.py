@@ -214,21 +214,24 @@ KINDS = (
     Kind(
         COMMAND,
         JSON,
-        "a person did something",
+        "a person did something; or a key of the guard room, or a sounder whose longest on-time is over (`who` says which)",
         (
             Field(
                 "action",
                 "`acknowledge`, `reset`, `shelve`, `unshelve`, `take_out` (of service), `return`; of a partition `arm`, "
-                "`disarm`; `level` (guard level)",
+                "`disarm`; `level` (guard level); `silence` (sounders, until something new calls)",
             ),
-            Field("alarm", "the alarm's id; the partition's for `arm` and `disarm`; empty for `level`"),
+            Field(
+                "alarm",
+                "the alarm's id; the partition's for `arm` and `disarm`; empty for `level`; for `silence` an output's, or empty for all",
+            ),
             Field("who", "the person"),
             Field("why", "in their words; may be empty"),
             Field("for_s", "how long, where it hides the alarm for a time; else null"),
             Field(
                 "value",
                 "what an action needs besides: for `arm` the mode (`away`, `stay`) and the points of zones to go without, with "
-                "spaces between; for `level` its number or name; else empty",
+                "spaces between; for `level` its number or name; for `silence` classes of alarms, or empty for all; else empty",
             ),
             Field("refused", "null, or why it had no effect (`zh` and `en`)"),
         ),

@@ -175,5 +175,6 @@ def test_an_output_that_other_devices_can_hold_up_is_told(told):
     assert "may come 1 s late" in found[0][2]
     assert not [one for one in told(ordinary, site=own) if one[1].startswith("outputs")]
     unused = " ".join(one[2] for one in told(ordinary, site=shared))
-    assert "relay_2" in unused
-    assert "relay_1 " not in unused
+    assert "input_2" in unused
+    assert "input_1 " not in unused
+    assert "relay" not in unused
