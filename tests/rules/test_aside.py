@@ -495,3 +495,38 @@ def test_a_bug_while_it_is_hidden_keeps_what_was_present():
     [end] = engine.step(None, 62.0).transitions
     assert (end.after, end.present) == (State.UNACKNOWLEDGED, True)
     assert end.evidence.samples[0].quality == Quality.GOOD
+
+
+@pytest.mark.parametrize("saved", ["Li", ["who", "why"], 5, None])
+def test_what_hides_nothing_is_refused(saved):
+    with pytest.raises(TypeError, match="nobody hides it"):
+        aside.restored(saved, 0.0, 0.0)
+
+
+def test_what_was_hidden_long_after_the_start_is_hidden_still():
+    """And what was hidden in the future (by a clock that was wrong) is hidden from now on, for as long."""
+    said = {"who": "Li", "why": "repair", "at": 9e6, "until": 9e6 + HOUR}
+    back = aside.restored(said, 100.0, 9e6 + 200)
+    assert (back.at, back.until) == (9e6 + 100, 9e6 + 100 + HOUR)
+    back = aside.restored(said, 0.0, 50.0)
+    assert (back.at, back.until) == (50.0, 50.0 + HOUR)
+    with pytest.raises(ValueError, match="no times"):
+        aside.restored(said | {"until": 9e6 + aside.OUT_OF_SERVICE_S + 2}, 0.0, 9e6)
+
+
+def test_each_doubt_of_a_suppression_has_its_own_minute():
+    """One that ended long ago takes nothing from the next."""
+    play(
+        """
+        0    s 0 1
+        1    s 0 1         => fire AH sample
+        10   s 0 -
+        20   s 0 0         => fire HA sample
+        100  s 0 1
+        101  s 0 1         => fire AH sample
+        110  s 0 -
+        169  s 0 -
+        170  .             => fire HA deadline
+        """,
+        alarm(Equals("s/0", 1), suppressed_by=Equals("s/1", 1)),
+    )

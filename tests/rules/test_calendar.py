@@ -108,3 +108,17 @@ def test_a_schedule_and_a_point():
     assert engine.step(Scan("d", 0, 1.0, (1,), bytes(1)), 1.0).transitions == ()
     [raised] = engine.step(None, 100.0).transitions
     assert (raised.at, raised.after) == (60.0, State.UNACKNOWLEDGED)
+
+
+@pytest.mark.parametrize(
+    ("local", "open_"),
+    [
+        ("2026-11-20 07:59:59", False),
+        ("2026-11-20 08:00:00", True),  # a Friday
+        ("2026-11-21 07:59:59", True),
+        ("2026-11-21 08:00:00", False),
+    ],
+)
+def test_from_an_hour_to_the_same_is_a_whole_day(local, open_):
+    """From eight to eight: it begins on its day and lasts until the next."""
+    assert truth(spec.Schedule((4,), 8 * HOUR_S, 8 * HOUR_S), local) == (TRUE if open_ else FALSE)

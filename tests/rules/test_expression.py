@@ -24,6 +24,7 @@ SUM = spec.Cel("x - 2 * y > 5 && !on", (("x", "d/x"), ("y", "e/y"), ("on", "d/on
         ("[x].all(i, i > 1)", r"'\[' cannot be used"),
         ("x.size() > 1", r"'\.' cannot be used"),
         ("'a\\'b' == t", "cannot be used"),
+        ("x == null", "'null' cannot be used"),
         ("x >", "is no expression"),
         ("", "is no expression"),
         ("x x", "is no expression"),
@@ -32,6 +33,11 @@ SUM = spec.Cel("x - 2 * y > 5 && !on", (("x", "d/x"), ("y", "e/y"), ("on", "d/on
         ("x > 1 || on > 1", "kinds do not fit"),
         ("x < 5 ? on : t > 1", "kinds do not fit"),
         ("abs(on)", "must be true or false"),
+        ("on ? x > 1 : x", "must be true or false"),
+        ("on ? x : x > 1", "must be true or false"),
+        ("min(x) > 1", "kinds do not fit"),
+        ("min(x, on) > 1", "kinds do not fit"),
+        ("max(on, x) > 1", "kinds do not fit"),
         ("size(t) > 1", "there is no 'size' in points"),
         ("z > 1", "there is no 'z' in points"),
         ("(" * 21 + "x > 1" + ")" * 21, "nested too deeply"),
@@ -142,3 +148,27 @@ def test_a_site_without_expressions_does_not_pay_for_them():
         "assert 'cel' in sys.modules and 'prompt_toolkit' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_second_track_says_when_it_came_to_its_answer():
+    """The cause of an alarm is the leaf that moved last, on the track that decided."""
+    condition = build(SUM, POINTS, 0.0)
+    feed(condition, 1.0, "d", 20.0, 0)
+    feed(condition, 2.0, "e", 1.0, 0)
+    feed(condition, 3.0, "e", 1.0, 0)
+    assert feed(condition, 4.0, "d", 20.0, 0) == [TRUE, TRUE]
+    assert condition.leaves[0][1].moved == [2.0, 4.0]
+
+
+def test_after_a_doubt_the_same_values_are_an_answer_again():
+    """Of every group: a value from before the doubt counts no more, and one that comes again does."""
+    condition = build(SUM, POINTS, 0.0)
+    feed(condition, 0.0, "d", 20.0, 0)
+    feed(condition, 1.0, "e", 1.0, 0)
+    condition.leaves[0][1].doubt()
+    assert feed(condition, 2.0, "d", 20.0, 0)[NOW] == UNKNOWN
+    assert feed(condition, 3.0, "e", 1.0, 0)[NOW] == TRUE
+
+
+def test_as_deep_as_allowed_is_allowed():
+    assert mistake("(" * 20 + "x > 1" + ")" * 20, {"x": float}) is None

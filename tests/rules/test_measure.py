@@ -206,3 +206,20 @@ def test_a_window_speaks_once_it_is_filled(window_s, first_s):
     step_s = window_s / 1000
     at = next(n * step_s for n in range(1001) if trend.judge(float(n), Level.GOOD, n * step_s) != UNKNOWN)
     assert at == pytest.approx(first_s, abs=2 * step_s)
+
+
+def test_a_rate_over_less_than_a_second_is_a_rate():
+    trend = Trend(1.0, 1.0)
+    assert [trend.judge(value, GOOD, at) for at, value in ((100.0, 0), (100.6, 6))] == [UNKNOWN, TRUE]
+
+
+@pytest.mark.parametrize(("window_s", "kept"), [(599.9, False), (600.0, True)])
+def test_a_window_of_ten_minutes_goes_over_a_restart_and_a_shorter_one_is_soon_full_again(window_s, kept):
+    """With all that was in it: the trend after the restart is that of the whole window, not of its end."""
+    before, after = Trend(0.5, window_s), Trend(0.5, window_s)
+    for at in range(0, 590, 10):
+        before.judge(float(at), GOOD, 10_000.0 + at)
+    assert (before.remembered() is not None) is kept
+    after.remember(before.remembered(), 0.0, 10_590.0)
+    assert after.judge(590.0, GOOD, 10_590.0) == (TRUE if kept else UNKNOWN)
+    assert after.judge(600.0, GOOD, 10_600.0) == (TRUE if kept else UNKNOWN)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -389,3 +390,10 @@ def test_only_a_person_ends_what_is_armed_or_an_intrusion(steps, spec):
         assert partition.due > at
         assert partition.stage is not Stage.DISARMED or was[0] is Stage.DISARMED
         assert partition.intrusion or not was[1]
+
+
+def test_an_exit_delay_of_a_second_is_one():
+    """The entry door may be open while it runs."""
+    house = House(replace(SPEC, exit_delay_s=1))
+    house.read(door__open=1)
+    assert house.arm() is None

@@ -196,3 +196,17 @@ def test_it_covers_what_it_expects_to_be_something_else_than_normal():
 def test_the_cost_is_told_before_it_is_paid():
     one = scenario("0x9", stands(100))
     assert scans(one, (TRACK, Track(("x", 0), (), 10.0, calls=True))) == 101 + 11 + 10
+
+
+def test_a_terminal_calls_when_it_changes_whatever_a_step_is():
+    calling = Track(("smoke", 0), ("smoke/0",), 1000.0, calls=True)
+    one = scenario("0x4 6x2 0", Becomes(15, "fire", State.UNACKNOWLEDGED), step_s=3.0)
+    assert differences(one, SMOKE, tracks=(calling,)) == []
+
+
+def test_what_a_person_did_and_nobody_expected_is_told_with_the_name():
+    one = scenario(
+        "6x5", Becomes(0, "fire", State.UNACKNOWLEDGED), Becomes(9, "fire", State.ACKNOWLEDGED),
+        happens=(Order(2, Command(Action.ACKNOWLEDGE, "fire", "Li", 2.0)),),
+    )  # fmt: skip
+    assert any("Li" in difference.seen for difference in differences(one, SMOKE))

@@ -65,3 +65,15 @@ def test_a_delay_that_ran_before_a_restart_goes_on():
     assert timing.due == NEVER
     assert timing.step(UNKNOWN, UNKNOWN, 7) is False
     assert timing.step(TRUE, UNKNOWN, 7) is True
+
+
+def test_an_off_delay_begins_anew_with_each_alarm():
+    """The falses before this alarm are not counted again."""
+    timing = Timing(0, 10)
+    assert timing.step(TRUE, TRUE, 0)
+    assert not timing.step(FALSE, FALSE, 1)
+    assert timing.step(FALSE, FALSE, 11)
+    assert timing.step(TRUE, TRUE, 20)
+    assert not timing.step(FALSE, FALSE, 21)
+    assert timing.due == 31
+    assert timing.step(FALSE, FALSE, 31)
