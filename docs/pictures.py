@@ -25,6 +25,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from gateway.demo.screen import plain
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 EXAMPLE = ROOT / "examples" / "first-hour"
@@ -161,9 +163,7 @@ def draw(shot: Shot, said: str) -> None:
     console.print(in_runs(Text.from_ansi("\n".join(lines))))
     svg = console.export_svg(title="gengfu 更夫", unique_id=f"gengfu-{shot.name}")
     PICTURES.mkdir(exist_ok=True)
-    # Without its fonts from elsewhere: a picture that fetches nothing.
-    clean = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
-    (PICTURES / f"{shot.name}.svg").write_text(clean + "\n", encoding="utf-8")
+    (PICTURES / f"{shot.name}.svg").write_text(plain(svg) + "\n", encoding="utf-8")
 
 
 def in_runs(text: Text) -> Text:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import time
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -15,6 +17,8 @@ from rich.text import Text
 
 from gateway.tables import alarm_table, value_text
 
+CELL = 12.2
+"""Width of a character cell in rich's pictures."""
 QUALITY_COLOURS = {"good": "green", "not_yet": "dim"}
 
 
@@ -86,8 +90,7 @@ class Screen:
         """The moment with the most standing alarms as a picture (SVG)."""
         console = Console(record=True, width=132, file=io.StringIO())
         console.print(self._fullest)
-        svg = console.export_svg(title="gengfu demo")
-        path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL), encoding="utf-8")  # fetches nothing
+        path.write_text(plain(console.export_svg(title="gengfu demo")), encoding="utf-8")
 
     def close(self) -> None:
         if self._live:
@@ -95,6 +98,20 @@ class Screen:
 
     def _line(self, words: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {words}", markup=False, highlight=False)
+
+
+def plain(svg: str) -> str:
+    """rich's picture without its fonts from elsewhere, so that it fetches nothing; and with room for Chinese, of which rich
+    counts each character as one cell (a browser would press it into half of its width)."""
+
+    def measured(found: re.Match[str]) -> str:
+        before, content = found.groups()
+        return (
+            f'{before}textLength="{cell_len(html.unescape(content)) * CELL:.1f}"{found[0][found[0].index(" clip") :]}'
+        )
+
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r'(<text [^>]*?)textLength="[^"]*" clip-path="[^"]*">([^<]*)', measured, svg)
 
 
 def _head(status: dict[str, Any] | None) -> Text:

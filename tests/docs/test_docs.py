@@ -1,11 +1,13 @@
 """The pages say nothing that is not there: links, commands, options, YAML, pictures, and both languages where promised."""
 
+import html
 import re
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
+from rich.cells import cell_len
 
 from docs import pictures
 from gateway.commands import app
@@ -112,3 +114,13 @@ def test_both_readmes_lead_to_the_same_pages():
     targets = [set(LINK.findall(text)) - {"README.md", "README.zh.md"} for text in (english, chinese)]
     assert targets[0] == targets[1]
     assert len(re.findall("^## ", english, re.MULTILINE)) == len(re.findall("^## ", chinese, re.MULTILINE))
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").rglob("*.svg")), ids=lambda path: path.stem)
+def test_chinese_in_a_picture_has_room(picture):
+    """Two cells a character; with one, as rich measures it, a browser presses it into half of its width."""
+    text = picture.read_text(encoding="utf-8")
+    runs = re.findall(r'textLength="([^"]*)" [^>]*>([^<]*)', text)
+    assert any(CHINESE.search(run) for _, run in runs)
+    for length, run in runs:
+        assert float(length) == pytest.approx(12.2 * cell_len(html.unescape(run)), abs=0.1), run
