@@ -102,6 +102,8 @@ def _tokens(expr: str) -> list[tuple[str, str]]:
         depth += {"(": 1, "?": 1, "!": 1, "-": 1, ")": -1}.get(text, 0)
         if depth > DEEPEST:
             raise ValueError(Text("嵌套过深", "is nested too deeply"))
+        if text == "null":  # what nothing is equal to: such an expression would never be true
+            raise ValueError(Text("不能用“null”", "'null' cannot be used"))
         if kind != "space":
             found.append((kind, text))
     return found

@@ -229,6 +229,16 @@ async def test_an_intrusion_and_its_alarm_are_one_commit(house):
     assert json.loads(lane.state()["post/office"])["intrusion"] is True
 
 
+async def test_a_bug_in_the_partitions_keeps_no_scan_from_the_rules(house, monkeypatch):
+    """The door's own scan is taken as ever; the bug is told."""
+    await armed(house)
+    monkeypatch.setattr(house.parts.post, "scan", lambda at: 1 / 0)
+    house.door = 1
+    house.parts.pipeline.take(Scan("a", 0, house.clock.monotonic(), (0.0, 1), b"\0\0"))
+    assert house.parts.pipeline.latest["a", 0].values == (0.0, 1)
+    assert list(house.parts.guard.faults) == ["site"]
+
+
 async def test_a_restart_while_disarmed_or_never_set(house):
     again = await restarted(house)
     assert (again.state, again.parts.post.level) == ("disarmed", 2)

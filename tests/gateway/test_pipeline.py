@@ -20,6 +20,7 @@ from gateway.model import (
     Text,
 )
 from gateway.pipeline import BURST_S, Pipeline
+from gateway.plausible import Plausible
 from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal
@@ -224,6 +225,14 @@ async def test_an_engine_that_fails_at_each_step_does_not_feed_the_watchdog(hous
     monkeypatch.undo()
     house.scan(9.5)
     assert house.pipeline.moved == moved + 30.0
+
+
+async def test_a_bug_in_what_stands_before_the_rules_keeps_no_scan_from_them(house, monkeypatch):
+    """It is taken as it was read."""
+    monkeypatch.setattr(Plausible, "judge", lambda *_: 1 / 0)
+    house.scan(9.5)
+    await house.turn()
+    assert [one["after"] for one in await house.transitions()] == ["unacknowledged"]
 
 
 async def test_a_flood_is_a_record_before_the_alarms_that_it_groups(house, monkeypatch):
