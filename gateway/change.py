@@ -9,7 +9,7 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -64,17 +64,12 @@ class Change:
 def compare(old: Site, new: Site, old_alarms: Mapping[str, AlarmSpec], new_alarms: Mapping[str, AlarmSpec]) -> Change:
     """The alarms: with those that the gateway makes itself."""
     before, after = _devices(old), _devices(new)
-    same = {name for name, device in after.items() if before.get(name) == device}
+    same = {name for name, device in after.items() if name in before and _alike(before[name], device)}
     groups = frozenset((name, index) for name in same for index in range(len(after[name].groups)))
-    shown = edits(
-        {one.id: (one.place, one.text) for one in old.devices}, {one.id: (one.place, one.text) for one in new.devices}
-    )
-    real = edits(before, after)
-    changed = {*real.changed, *shown.changed}
-    devices = Edits(real.new, tuple(one.id for one in new.devices if one.id in changed), real.gone)
+    real = edits({one.id: one for one in old.devices}, {one.id: one for one in new.devices})
     return Change(
-        edits(_buses(old), _buses(new)),
-        devices,
+        edits(_buses(old, same), _buses(new, same)),
+        real,
         edits(old_alarms, new_alarms),
         edits(_uplinks(old), _uplinks(new)),
         old.metrics != new.metrics,
@@ -93,7 +88,11 @@ def edits(old: Mapping[str, T], new: Mapping[str, T]) -> Edits:
 
 
 def _devices(site: Site) -> dict[str, Device]:
-    return {device.id: _bare(device) for device in (*site.builtin, *site.devices)}
+    return {device.id: device for device in (*site.builtin, *site.devices)}
+
+
+def _alike(old: Device, new: Device) -> bool:
+    return old == new or _bare(old) == _bare(new)
 
 
 def _bare(device: Device) -> Device:
@@ -104,11 +103,11 @@ def _bare(device: Device) -> Device:
     return replace(device, groups=groups, place=NOWHERE, text=NAMELESS)
 
 
-def _buses(site: Site) -> dict[str, object]:
-    """Each bus that has devices, with what is asked on it."""
-    on: dict[str, list[Device]] = {}
+def _buses(site: Site, same: Collection[str]) -> dict[str, object]:
+    """Each bus that has devices, with what is asked on it: a device that is the same is as good as its name."""
+    on: dict[str, list[object]] = {}
     for device in site.devices:
-        on.setdefault(device.bus, []).append(_bare(device))
+        on.setdefault(device.bus, []).append(device.id if device.id in same else device)
     return {spec.id: (spec, on[spec.id]) for spec in site.buses if spec.id in on}
 
 

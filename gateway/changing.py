@@ -196,7 +196,7 @@ class Changing:
         if expected and digest != expected:
             raise Refused(Text("文件在此期间被改动，请重试", "the file was changed meanwhile; try again"))
         to = await asyncio.to_thread(mind, site, self._clock.monotonic(), self._guard.call)
-        change = self._compare(to)
+        change = await asyncio.to_thread(self._compare, to)
         if change.refused:
             raise Refused(
                 Text("；".join(one.zh for one in change.refused), "; ".join(one.en for one in change.refused))
@@ -353,7 +353,8 @@ class Changing:
         log.error("the changed site is undone: %s 站点更改已撤销：%s", why.en, why.zh)
         to = await asyncio.to_thread(mind, on.mind.site, self._clock.monotonic(), self._guard.call)
         digests = (self._digest, on.digest)
-        undone = await self._switch(to, self._compare(to), on.left, "undone", ITSELF, f"{why.zh} / {why.en}", digests)
+        change = await asyncio.to_thread(self._compare, to)
+        undone = await self._switch(to, change, on.left, "undone", ITSELF, f"{why.zh} / {why.en}", digests)
         if undone is None:
             raise RuntimeError("a change could not be undone; the next start takes the last known good")
         self._parts.fallback, self._digest = True, on.digest
