@@ -29,7 +29,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from tests.mutation.mutants import Mutant
 from tests.mutation.suites import SUITES, all_mutants, test_files, why_harmless
@@ -40,12 +40,6 @@ RESULTS = Path(os.environ.get("GENGFU_MUTANTS", ROOT / ".mutants.jsonl"))
 PARTS = ("rules", "gateway", "drivers", "firmware_sim", "district", "tests", "examples", "docs")
 LOADED = ("hypothesis", "pytest", "pydantic", "yaml", "pytest_asyncio", "cryptography.x509")
 """What every child needs and no mutant touches is loaded once."""
-
-
-class Sums(NamedTuple):
-    killed: int
-    survived: int
-    harmless: int
 
 
 class Results:
@@ -135,6 +129,8 @@ def _try(tree: Path, given: argparse.Namespace) -> int:
     results = Results(tree, files)
     asked = [one for one in picked if not why_harmless(one)]
     todo = [one for one in asked if results.killer(one) is None]
+    commit = subprocess.run(["git", "describe", "--always"], cwd=ROOT, check=False, capture_output=True, text=True)
+    _say(f"commit {commit.stdout.strip()}" + ("" if given.head else " and what the work tree has besides"))
     _say(f"{len(found)} mutants, {len(picked)} picked, {len(asked) - len(todo)} of them known, {len(todo)} to try")
     if todo:
         modules = {str(tree / (one.module.replace(".", "/") + ".py")): one.module for one in found}

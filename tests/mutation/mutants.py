@@ -54,6 +54,8 @@ class Mutant:
     """The function in whose body it stands, `Class.method`; empty: in none, it takes part when the module is loaded."""
     lines: tuple[int, ...] = ()
     """Of the statement that holds it (of a compound one: its head): who runs one of them runs it."""
+    nth: int = 0
+    """Of those with the same words in the same place."""
 
     @property
     def name(self) -> str:

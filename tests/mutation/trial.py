@@ -32,8 +32,8 @@ import pytest
 
 from tests.mutation.mutants import Mutant
 
-PATIENCE_S = 10.0
-"""Processor time that a mutant may take besides ten times that of its tests."""
+PATIENCE_S = 5.0
+"""Processor time that a test may take besides ten times what it took without a mutant."""
 LIMIT_S = 300.0
 """A mutant that neither ends nor computes so long hangs: killed."""
 MEMORY_BYTES = 3 << 30
@@ -61,7 +61,8 @@ class Trial(NamedTuple):
 
     mutant: Mutant
     tests: tuple[str, ...]
-    limit_s: float
+    limits_s: tuple[float, ...]
+    """Processor time for each of them."""
 
 
 def plan(mutant: Mutant, seen: Seen, kills: Counter[str]) -> Trial:
@@ -71,7 +72,7 @@ def plan(mutant: Mutant, seen: Seen, kills: Counter[str]) -> Trial:
     found = [test for test in seen.cost_s if loaded or wanted & set(seen.lines.get(test, {}).get(mutant.module, ()))]
     own = f"/test_{mutant.module.rpartition('.')[2]}.py::"
     found.sort(key=lambda test: (seen.cost_s[test] + 0.01) / (1 + kills[test] + 50 * (own in test)))
-    return Trial(mutant, tuple(found), PATIENCE_S + 10 * sum(seen.cost_s[test] for test in found))
+    return Trial(mutant, tuple(found), tuple(PATIENCE_S + 10 * seen.cost_s[test] for test in found))
 
 
 def options(tree: Path) -> list[str]:
@@ -180,8 +181,7 @@ class InPlace:
         functions = _functions()
         gc.freeze()  # so that a child does not copy it all
         for trial in self._trials():
-            chosen = [items[test] for test in trial.tests if test in items]
-            self._told(Outcome(trial.mutant, _forked(session, trial, chosen, functions)))
+            self._told(Outcome(trial.mutant, _forked(session, trial, items, functions)))
         return True
 
 
@@ -194,25 +194,27 @@ def _functions() -> dict[str, list[FunctionType]]:
 
 
 def _forked(
-    session: pytest.Session, trial: Trial, items: Sequence[pytest.Item], functions: dict[str, list[FunctionType]]
+    session: pytest.Session, trial: Trial, items: dict[str, pytest.Item], functions: dict[str, list[FunctionType]]
 ) -> str:
     reading, writing = os.pipe()
 
     def work() -> int:
         os.close(reading)
         patch(trial.mutant, functions)
-        for item, following in zip(items, (*items[1:], None), strict=True):
+        chosen = [items[test] for test in trial.tests]
+        for item, following, limit_s in zip(chosen, (*chosen[1:], None), trial.limits_s, strict=True):
+            allow(limit_s)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 os.write(writing, item.nodeid.encode()[:2000])
                 return 1
         return 0
 
-    status = in_child(work, None, trial.limit_s)
+    status = in_child(work, None, sum(trial.limits_s))
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         killer = pipe.read().decode(errors="replace")
-    return killer or ("" if status == 0 else f"ended with {status}")
+    return killer or _ending(status)
 
 
 def patch(mutant: Mutant, functions: dict[str, list[FunctionType]]) -> None:
@@ -269,15 +271,18 @@ class InMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class Chosen:
     """A pytest plugin: only these tests, in their order."""
 
-    def __init__(self, tests: Sequence[str], part: int) -> None:
-        self._tests = tests
+    def __init__(self, trial: Trial, part: int) -> None:
+        self._limits = dict(zip(trial.tests, trial.limits_s, strict=True))
         self._part = part
         self.killer = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         by_id = {item.nodeid: item for item in items}
-        items[:] = [by_id[test] for test in self._tests if test in by_id]
+        items[:] = [by_id[test] for test in self._limits if test in by_id]
         few(items, self._part)
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        allow(self._limits[item.nodeid])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.killer:
@@ -290,15 +295,21 @@ def try_loaded(trial: Trial, part: int, tree: Path) -> Outcome:
 
     def work() -> int:
         sys.meta_path.insert(0, InMemory(trial.mutant))
-        chosen = Chosen(trial.tests, part)
+        chosen = Chosen(trial, part)
         files = sorted({test.partition("::")[0] for test in trial.tests})
         status = pytest.main(["-x", *options(tree), *files], plugins=[chosen])
         kept.write_text(chosen.killer)
         return int(status)
 
-    status = in_child(work, tree, trial.limit_s + 30) if trial.tests else 0
+    status = in_child(work, tree, 30 + sum(trial.limits_s)) if trial.tests else 0
     killer = kept.read_text() if kept.exists() else ""
-    return Outcome(trial.mutant, killer or ("" if status == 0 else f"ended with {status}"))
+    return Outcome(trial.mutant, killer or _ending(status))
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with {status}" if status else ""
+    return f"took too long ({signal.Signals(-status).name})"
 
 
 # --- a process for each ------------------------------------------------------------------------------------------
@@ -325,12 +336,17 @@ def in_child(work: Callable[[], int], tree: Path | None, limit_s: float | None) 
         os._exit(99)
 
 
+def allow(limit_s: float) -> None:
+    """So much more processor time, then the process is ended."""
+    until_s = int(time.process_time() + limit_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (until_s, resource.RLIM_INFINITY))
+
+
 def _bound(limit_s: float) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    used_s = int(time.process_time() + limit_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (used_s, used_s))
+    allow(limit_s)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

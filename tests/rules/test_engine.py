@@ -388,3 +388,26 @@ def test_k_of_n_names_evidence_for_a_truth_that_only_it_remembers(outer, other):
     while (deadline := engine.step(None, at).deadline) is not None and at < 2:
         at = max(deadline, at + 0.05)
     assert at >= 0.25, "it was stepped to the end of its window and delay, and no step raised"
+
+
+def test_what_is_hidden_is_listed_after_a_restart_and_nothing_else():
+    """As long as it lasts."""
+    engine = engine_of(FIRE, alarm(Above("s/y", 5), "other"))
+    saved = {
+        "fire": json.dumps({"state": State.OUT_OF_SERVICE, "since": -5.0, "active": True, "aside": ASIDE}).encode(),
+        "other": json.dumps({"state": State.UNACKNOWLEDGED, "since": -5.0}).encode(),
+    }
+    assert engine.restore(saved, 0.0) == []
+    assert list(engine.aside()) == ["fire"]
+    engine.step(None, 100.0)
+    assert list(engine.aside()) == []
+
+
+def test_deadlines_that_came_to_nothing_take_no_memory():
+    """A delay that begins and is broken off, all day long."""
+    engine = engine_of(alarm(Above("s/x", 5), on_delay_s=10))
+    for n in range(500):
+        engine.step(good("s", 9.0, 0, at=20.0 * n), 20.0 * n)
+        engine.step(good("s", 0.0, 0, at=20.0 * n + 1), 20.0 * n + 1)
+        assert engine.step(None, 20.0 * n + 15).deadline is None
+    assert len(engine._queue) <= 2

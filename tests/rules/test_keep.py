@@ -56,3 +56,19 @@ def test_a_latch_names_what_set_it_also_while_nothing_is_known():
     assert latch.witness(NOW, 1.0, None) is set_
     set_.say(FALSE)
     assert latch.witness(NOW, 1.0, None) is reset
+
+
+@pytest.mark.parametrize(("was", "kept"), [(FALSE, 1), (TRUE, TRUE_UNCERTAIN)])
+def test_what_was_captured_is_uncertain_where_the_moment_was_and_while_it_may_have_been_again(was, kept):
+    of, moment = Said(), Said()
+    of.say(was)
+    captured = Captured(of, moment)
+    both(captured, 0.0)
+    moment.say(TRUE_UNCERTAIN)
+    assert both(captured, 1.0) == (kept, kept)
+    moment.say(FALSE)
+    both(captured, 2.0)
+    moment.say(TRUE)
+    assert both(captured, 3.0) == (was, was)
+    moment.say(UNKNOWN)
+    assert both(captured, 4.0) == (kept, kept)

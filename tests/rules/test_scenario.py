@@ -210,3 +210,12 @@ def test_what_a_person_did_and_nobody_expected_is_told_with_the_name():
         happens=(Order(2, Command(Action.ACKNOWLEDGE, "fire", "Li", 2.0)),),
     )  # fmt: skip
     assert any("Li" in difference.seen for difference in differences(one, SMOKE))
+
+
+def test_a_terminal_of_several_points_calls_for_each_of_them():
+    """Also when the series of one is longer than that of the other."""
+    track = Track(("smoke", 0), ("smoke/0", "smoke/1"), 100.0, calls=True)
+    series = {"smoke/0": parse("0"), "smoke/1": parse("0x4 6x2 0")}
+    usual = {"smoke/0": 0.0, "smoke/1": 0.0}
+    one = Scenario("s", 1.0, series, usual, (), (Becomes(5, "fire", State.UNACKNOWLEDGED),))
+    assert differences(one, alarm(Above("smoke/1", 5)), tracks=(track,)) == []

@@ -144,3 +144,10 @@ def test_alarms_see_a_computed_point_in_the_step_of_its_input():
     assert [(one.alarm, one.at) for one in step.transitions] == [("two", 2.0)]
     assert told(step.scans) == [(2.0, 2, Quality.GOOD)]
     assert engine.step(None, 3.0).scans == ()
+
+
+def test_an_input_that_was_never_heard_hides_not_the_others():
+    """The first of the two is silent from the start: after the longest time the maximum is that of the rest."""
+    computed = virtual("maximum")
+    assert told(computed.take(scan("b", 29.9, 5))) == []
+    assert told(computed.take(scan("b", 30.0, 5))) == [(30.0, 5.0, Quality.INCOMPLETE)]
