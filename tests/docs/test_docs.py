@@ -29,6 +29,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMANDS = typer.main.get_command(app).commands
 
+TESTS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
 
@@ -124,3 +126,13 @@ def test_chinese_in_a_picture_has_room(picture):
     assert any(CHINESE.search(run) for _, run in runs)
     for length, run in runs:
         assert float(length) == pytest.approx(12.2 * cell_len(html.unescape(run)), abs=0.1), run
+
+
+@pages
+def test_every_test_and_file_of_the_tree_that_is_named_exists(page):
+    """What is claimed is claimed of a test that runs."""
+    text = page.read_text(encoding="utf-8")
+    names = set(re.findall(r"`(test_\w+)`", text))
+    assert not {name for name in names if not re.search(rf"def {name}\b", TESTS)}, page.name
+    for path in re.findall(r"`((?:tests|examples|systemd|rules|docs)/[\w./-]*\w)`", text):
+        assert (ROOT / path).exists(), f"{page.name}: {path}"
