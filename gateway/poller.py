@@ -221,9 +221,11 @@ class Poller:
     async def _lend(self, loan: _Loan, started: float) -> None:
         safety_at = self._schedule.safety_at()
         self.lent += 1
+        drained_at = started
         try:
             result = await self._guard.wait("a tool's exchange", self._bus.perform(self._tapped(loan.poll)))
         except BusError as error:
+            drained_at = self._slots.over_at(started, loan.worst_s)  # the tool has its answer, the line is not free yet
             if not loan.done.done():
                 loan.done.set_exception(error)
         else:
@@ -233,7 +235,7 @@ class Poller:
             loan.done.cancel()  # this task was cancelled; else nothing
         now = self._clock.monotonic()
         self._busy.add(now - started, now)
-        self._slots.ended(now, safety_at)
+        self._slots.ended(max(now, drained_at), safety_at)
 
     async def _sleep(self, until: float) -> None:
         """Until then, or until a tool asks."""
@@ -270,8 +272,10 @@ class Poller:
                 record.pace_s = max(now - started, 0.9 * record.pace_s)
                 self._schedule.answered(target, now)
             case _Meaning.PARTLY:
+                self._slots.failed(now)
                 self._schedule.partly(target, now)
             case _Meaning.SILENT:
+                self._slots.failed(now)
                 self._schedule.failed(target, now)
             case _Meaning.LINE_DOWN:
                 self._schedule.missed(target)

@@ -24,6 +24,10 @@ class Slots:
     """The state of one line: how late its tools have made safety polls."""
 
     def __init__(self) -> None:
+        self._free_at = -inf
+        """The drain after the tools' last exchange is over."""
+        self._failed_at = -inf
+        """A poll went without its answer; how long its drain is, is not known here: at most an exchange's worst."""
         self._late_until = -inf
         """Before this no exchange may make a safety poll late."""
         self.late_s = 0.0
@@ -31,12 +35,21 @@ class Slots:
 
     def may_start(self, now: float, safety_at: float, worst_s: float, waited_s: float, *, after_poll: bool) -> bool:
         """`safety_at`: when the next safety poll is due. `worst_s`: the most that the exchange occupies the line."""
-        if now + worst_s <= safety_at:
+        if self.over_at(now, worst_s) <= safety_at:
             return True
         return after_poll and waited_s >= WAIT_S and now >= self._late_until
 
+    def over_at(self, now: float, worst_s: float) -> float:
+        """When an exchange that is begun now is over at the latest: it waits for the drain of what was before it."""
+        return max(now, self._free_at, self._failed_at + worst_s) + worst_s
+
+    def failed(self, now: float) -> None:
+        """A poll of the site was not answered: the line is drained."""
+        self._failed_at = now
+
     def ended(self, now: float, safety_at: float) -> None:
-        """The exchange that `may_start` let go is over; `safety_at` as it was then."""
+        """The exchange that `may_start` let go is over, its drain included; `safety_at` as it was then."""
+        self._free_at = now
         late_s = now - safety_at
         if late_s > 0:
             self.late_s += late_s

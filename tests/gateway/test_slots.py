@@ -62,3 +62,22 @@ def test_safety_polls_keep_their_period_within_a_tenth(period_s, worst_s, poll_s
         assert slots.late_s == 0.0
     assert slots.late_s <= LATE_SHARE * end + worst_s
     assert polls >= (1 - LATE_SHARE) * end / period_s - worst_s / period_s - 2
+
+
+def test_the_drain_after_an_exchange_without_an_answer_is_the_next_ones_too():
+    """The tool has its answer, and the line is not free: two that each fit alone must not make a safety poll late."""
+    slots = Slots()
+    assert slots.may_start(10.0, 11.0, 0.4, 0.0, after_poll=True)
+    slots.ended(slots.over_at(10.0, 0.4), 11.0)
+    assert slots.may_start(10.1, 11.0, 0.4, 0.0, after_poll=False)
+    slots.ended(slots.over_at(10.1, 0.4), 11.0)
+    assert not slots.may_start(10.55, 11.0, 0.4, 0.0, after_poll=False)
+    assert slots.late_s == 0
+
+
+def test_the_drain_after_a_dead_device_is_waited_for():
+    """At most an exchange's worst; then the gap is whole again."""
+    slots = Slots()
+    slots.failed(10.0)
+    assert not slots.may_start(10.0, 10.7, 0.4, 0.0, after_poll=True)
+    assert slots.may_start(10.4, 10.9, 0.4, 0.0, after_poll=False)
