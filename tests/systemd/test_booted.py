@@ -215,3 +215,22 @@ def test_a_stop_is_orderly_and_quick(machine):
     machine.run("systemctl", "stop", "gengfu")
     assert time.monotonic() - began < float(unit.option("TimeoutStopSec"))
     assert machine.show("Result") == "success"
+
+
+def test_root_changes_the_site_of_a_daemon_that_cannot_write_it(machine):
+    """By reload, and by the command: the daemon reads root's draft, keeps what it needs beside the file, as itself."""
+    pid = start(machine)
+    until(lambda: ask(machine, "status"), "the control socket answers", machine)
+    more = SITE + "  - {id: second, bus: box, template: generic_smoke_loop, address: 2}\n"
+    machine.path("/root/new.yaml").write_text(more.replace("ID", "demo-01"))
+    plan = ask(machine, "apply", "/root/new.yaml", "--dry-run")
+    assert plan["change"]["devices"] == {"new": ["second"]}
+    assert not machine.path("/etc/gengfu/.site.yaml.draft").exists()
+    put_site(machine, "demo-01", more)
+    machine.run("systemctl", "reload", "gengfu")
+    until(lambda: "second" in json.dumps(ask(machine, "status")), "the second device is watched", machine)
+    assert machine.path("/etc/gengfu/.site.yaml.doubted").exists()
+    assert int(machine.show("MainPID")) == pid
+    machine.run("systemctl", "restart", "gengfu")  # within the trial: the site from before
+    status = until(lambda: ask(machine, "status"), "it runs again", machine)
+    assert "second" not in json.dumps(status["devices"])
