@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -55,7 +56,11 @@ def run(path: Path) -> int:
     status = 0
     try:
         starts.begin(seams.clock.monotonic())
-        asyncio.run(watch(site, seams, last_known_good=last_known_good, proved=starts.proved, path=path))
+        asyncio.run(
+            watch(
+                site, seams, last_known_good=last_known_good, proved=starts.proved, path=path, reload=not _at_terminal()
+            )
+        )
     except* GaveUp as group:
         log.critical("%s", "; ".join(str(error) for error in group.exceptions))
         status = EX_SOFTWARE
@@ -70,11 +75,13 @@ async def watch(
     proved: Callable[[], None] = lambda: None,
     path: Path | None = None,
     terms: Terms = Terms(),  # noqa: B008 - frozen
+    reload: bool = True,
 ) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often.
 
     `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash.
-    `path`: the site file that a change is read from; where the site came from when None. `terms`: of a trial."""
+    `path`: the site file that a change is read from; where the site came from when None. `terms`: of a trial.
+    `reload`: what SIGHUP means; else the terminal is gone, which ends it."""
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
     alarms, telemetry = (_journal(lane, site, seams, worker) for lane, worker in workers.items())
     opened = await asyncio.gather(alarms.open(), telemetry.open())
@@ -84,7 +91,7 @@ async def watch(
     parts.restore(opened[0])
     watcher = parts.health(opened, workers, last_known_good=last_known_good)
     stop, again = asyncio.Event(), asyncio.Event()
-    for how, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again)):
+    for how, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again if reload else stop)):
         asyncio.get_running_loop().add_signal_handler(how, event.set)
     try:
         async with asyncio.TaskGroup() as group:
@@ -101,6 +108,7 @@ async def watch(
             await stop.wait()
             health.notify("STOPPING=1")
             proved()
+            await parts.fitting.outputs.leave()
             # In the order of the data: nothing new from the field, what is in memory to the disk, and then to the district.
             crew.end(lambda name: not name.startswith("uplink "))
             parts.dating.keep()
@@ -112,6 +120,15 @@ async def watch(
         await asyncio.gather(alarms.close(), telemetry.close())
         for bus in parts.buses.values():
             bus.close()
+
+
+def _at_terminal() -> bool:
+    """Somebody started it by hand."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def _hear(again: asyncio.Event, changing: Changing) -> None:

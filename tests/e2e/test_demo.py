@@ -57,6 +57,7 @@ async def test_the_demo_tells_the_truth(tmp_path, broker):
     assert (kept / "broker" / "mosquitto.conf").exists() == (broker == "mosquitto")
     check_counts(report, kept)
     check_alarms(report, kept)
+    check_guard_room(report, kept)
     assert report["complete"] is True
     assert report["story_complete"] is True
     assert report["tls_version"] == "TLSv1.3"
@@ -134,6 +135,28 @@ def check_alarms(report, kept):
         shown = report["alarm_latency_ms"][name]
         assert shown["count"] == len(latencies[down]) > 0
         assert abs(shown["max"] - max(latencies[down])) <= SLACK_MS
+
+
+def check_guard_room(report, kept):
+    """The horn comes with the first fire. The lamp is steady once the district has it and flashes while the link is cut. An
+    orderly stop is quiet."""
+    changes = [
+        json.loads(line) for line in (kept / "simulator.jsonl").read_text().splitlines() if "guard-panel" in line
+    ]
+    horn, lamp = (
+        [(one["t"], one["value"]) for one in changes if one["event"] == "change" and one["point"] == relay]
+        for relay in ("relay_1", "relay_2")
+    )
+    fire = next(alarm for alarm in report["alarms"] if alarm["id"] == "fire-1203")
+    assert horn[0][1] == 1
+    assert abs(horn[0][0] - fire["raised_at"]) <= 0.2 * 5
+    assert horn[-1][1] == lamp[-1][1] == 0
+    cut, back = (
+        next(fault["t"] for fault in report["faults_played"] if word in fault["what"])
+        for word in ("SIGSTOP", "link is back")
+    )
+    assert sum(cut < at < back for at, _ in lamp) >= (back - cut) / 2
+    assert not [at for at, _ in lamp if fire["receipt_at"] + 3 < at < cut]
 
 
 async def test_a_demo_too_short_for_its_story_is_refused(tmp_path):

@@ -97,7 +97,7 @@ def test_two_devices_on_one_address_are_refused(scene):
 def test_the_demo_can_be_played():
     """With the gateway's own templates: all devices, a story of at most 66 s, and a cause for each alarm of it."""
     demo = read(DEMO, process.TEMPLATES)
-    assert set(demo.members) == {"smoke-1203", "smoke-1204", "door-12", "tilt-1", "lift-3", "hydrant-1"}
+    assert set(demo.members) == {"smoke-1203", "smoke-1204", "door-12", "tilt-1", "lift-3", "guard-panel", "hydrant-1"}
     assert demo.story[-1].at <= 66
     assert {expectation.alarm for expectation in demo.expect} == {
         "fire-1203", "fire-1204", "fire-1203-confirmed", "door-12-forced", "lift-3-entrapment", "slope-tilt-rate",
