@@ -4,7 +4,6 @@ The district's side is the reference receiver's own store and reading of message
 reference alone; only its transport is replaced. What each mode does to a message or a receipt is said in `MODES`.
 """
 
-import json
 from collections import Counter
 
 from district import record

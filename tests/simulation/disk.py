@@ -12,6 +12,8 @@ from pathlib import Path
 
 import apsw
 
+HEALED_S = 5.0
+"""So long after its last fault what failed may still be on its way to it."""
 MODES = ("eio", "full", "sync", "slow")
 
 
@@ -45,9 +47,13 @@ class Disk(apsw.VFS):
         self.modes = {mode} - {""}
         self.delay_s = delay_s
         if not mode:
-            self.ill_since = None
+            self._world.after(HEALED_S, self._healed)
         elif self.ill_since is None:
             self.ill_since = self._world.now
+
+    def _healed(self):
+        if not self.modes:
+            self.ill_since = None
 
     def die(self, *, power):
         """The process ends here and now. What is left stands in a new `folder`."""

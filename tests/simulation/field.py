@@ -311,8 +311,7 @@ class Terminal:
         fault = self._plant.field.fault(self.device)
         pieces = distort(fault, report.encode(), self._world.chance(f"terminal {self._world.now}"))
         self._answered = False
-        whole = fault.what in INTACT
-        if whole:
+        if fault.what in INTACT or fault.what is What.LATE:  # it is said at once here
             how = How.SURELY if fault == HEALTHY else How.PERHAPS
             self._book.answered(self.device, self._world.now, self._gauge.carried(report), how, b"report")
         for _, piece in pieces:

@@ -10,9 +10,12 @@ from collections import defaultdict
 import apsw
 
 TRANSITION, RUN = "gengfu.alarm.transition", "gengfu.event.run"
+SUDDEN = ("kill", "cut")
 PERIOD_SHARE = 0.1
 POLLS_HUNDREDTHS = 12
 """All groups of one device take about so long on a line of 9600 baud, in hundredths of a second."""
+UNDER_WAY_S = 8.0
+"""The longest that telemetry is gathered, and a way to the district."""
 AFTER_S = 0.02
 """A claim is held against what was said up to this long after it."""
 BEFORE_END_S = 0.2
@@ -100,15 +103,15 @@ def stories(said):
 
 
 def claims_hold(claims, said, lives):
-    """`lives`: (began, ended, how, ill_since). A claim just before a sudden end, or while the disk was ill before one, may
+    """`lives`: (began, ended, how, since when its disk was ill at the end, whether it was at the start). A claim just before a sudden end, or while the disk was ill before one, may
     be lost with the process."""
     told = stories(said)
     starts = [life[0] for life in lives]
     findings = []
     for claim in claims:
         life = bisect_right(starts, claim.at) - 1
-        began, ended, how, ill_since = lives[life]
-        sudden = how in ("kill", "cut")
+        _, ended, how, ill_since, _ = lives[life]
+        sudden = how in SUDDEN
         if claim.at > ended - BEFORE_END_S or (sudden and ill_since is not None and claim.at >= ill_since - 1.0):
             continue
         held = told[claim.alarm].at(life, claim.at) if claim.alarm in told else False
@@ -122,13 +125,11 @@ def claims_hold(claims, said, lives):
 
 
 def chains(said, lives):
-    """Each transition begins where the one before ended. Across a sudden end with an ill disk something may be lost."""
+    """Each transition begins where the one before ended. Across a sudden end with an ill disk something may be
+    lost, and a start on a disk that cannot be read knows nothing of what was."""
     findings, state = [], {}
-    broken = {
-        index + 1
-        for index, (_, _, how, ill_since) in enumerate(lives)
-        if how in ("kill", "cut") and ill_since is not None
-    }
+    broken = {index + 1 for index, life in enumerate(lives) if life[2] in SUDDEN and life[3] is not None}
+    broken |= {index for index, life in enumerate(lives) if life[4]}
     last_life = {}
     for one in said:
         if one.kind != TRANSITION:
@@ -166,12 +167,13 @@ def named(store):
     return [(lane, json.loads(body)) for lane, body in rows]
 
 
-def delivered(store, path, gateway, lane):
-    """Every record of the journal is in the district."""
+def delivered(store, path, gateway, lane, boots, until):
+    """Every record of the journal is in the district, but for what was only just read at the end."""
     db = apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READONLY)
     there = {row[0] for row in db.execute("SELECT id FROM record WHERE lane = ?", (lane,))}
     db.close()
-    return [f"never delivered: {row[0]}" for row in rows_of(path, gateway, lane) if row[0] not in there][:5]
+    rows = [row for row in rows_of(path, gateway, lane) if boots[row[4]] + row[5] < until - UNDER_WAY_S]
+    return [f"never delivered: {row[0]}" for row in rows if row[0] not in there][:5]
 
 
 def dated(store, boots, truth, within_s=1.0):

@@ -37,6 +37,8 @@ class Result:
     tail: list
     transitions: list
     """(alarm, before, after, when) of the alarms that the field alone decides."""
+    held: list
+    """Objects of the gateway after a quarter of the time, and at the end."""
 
 
 def simulate(seed, minutes=10.0, parts=script.ALL, keep=0):
@@ -79,6 +81,7 @@ class Run:
         self._pause_s = 0.0
         self._how = ""
         self._over = False
+        self.held = []
         shutil.copy(path, self.disk.folder / "site.yaml")
         (self.disk.folder / "journal").mkdir()
 
@@ -121,14 +124,21 @@ class Run:
 
     def finish(self):
         self._over = True
+        self.look()
         if self.life is not None:
             self._how = "over"
             self.life.end("kill")
+
+    def look(self):
+        """How much the gateway holds."""
+        if self.life is not None:
+            self.held.append(self.life.held())
 
     # -- playing -------------------------------------------------------------------------------------------------------
 
     def play(self):
         script.write(self, self.minutes, self.parts)
+        self.world.at(self.minutes * 15.0, self.look)
         while not self._over:
             self._one_life()
             if self._over:
@@ -137,7 +147,7 @@ class Run:
             self._how = ""
 
     def _one_life(self):
-        began = self.world.now
+        began, ill = self.world.now, self.disk.ill_since is not None
         self.book.turned()
         life = self.life = Life(
             self.world, self.machine, self.site, self.disk, self.plant, self.broker, len(self.lives)
@@ -149,12 +159,14 @@ class Run:
             self._pause_s = 1.0
             self.book.find(f"life {life.number} fell at {self.world.now:.3f}")
             self._over = len(self.book.findings) >= MOST_FALLS
-        self.lives.append((began, self.world.now, how, self.disk.ill_since))
+        self.lives.append((began, self.world.now, how, self.disk.ill_since, ill))
         self.book.turned()
         self.broker.cut("the gateway is gone")
         for line in self.plant.lines.values():
             line.port = None
         old = self.disk.die(power=how == "cut")
+        if life.ended == "failed":
+            self._over = True
         for wrong in life.bury():
             self.book.find(f"life {life.number} ({how}): {wrong}")
         shutil.rmtree(old)
@@ -175,8 +187,10 @@ class Run:
         find += judge.claims_hold(self.book.claims(), ordered, self.lives)
         find += judge.chains(ordered, self.lives)
         find += judge.district(self.store)
-        find += judge.delivered(self.store, journal / "alarm.db", GATEWAY, "alarm")
-        find += judge.delivered(self.store, journal / "telemetry.db", GATEWAY, "telemetry")
+        find += judge.delivered(self.store, journal / "alarm.db", GATEWAY, "alarm", self.book.boots, self.world.now)
+        find += judge.delivered(
+            self.store, journal / "telemetry.db", GATEWAY, "telemetry", self.book.boots, self.world.now
+        )
         find += judge.dated(self.store, self.book.boots, TRUTH)
         find += judge.in_order(self.book.spans)
         find += judge.periods(
@@ -191,5 +205,5 @@ class Run:
         }  # fmt: skip
         return Result(
             self.seed, self.minutes, self.book.findings, self.world.trace(), self.world.lines, cpu_s, len(self.lives),
-            counts, self.world.tail, self.transitions,
+            counts, self.world.tail, self.transitions, self.held,
         )  # fmt: skip

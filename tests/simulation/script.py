@@ -33,19 +33,19 @@ ALL = ("field", "device", "line", "disk", "broker", "clock", "kill", "person")
 class Rates:
     """How many of a kind in an hour."""
 
-    stimulus: float = 30.0
-    device: float = 18.0
-    line: float = 4.0
-    disk: float = 6.0
-    broker: float = 12.0
-    clock: float = 6.0
-    kill: float = 8.0
-    person: float = 20.0
+    stimulus: float = 60.0
+    device: float = 30.0
+    line: float = 8.0
+    disk: float = 15.0
+    broker: float = 24.0
+    clock: float = 10.0
+    kill: float = 15.0
+    person: float = 30.0
 
     @classmethod
     def of(cls, minutes):
         """A day has fewer in an hour, so that there is quiet as well."""
-        share = 1.0 if minutes <= 60 else 0.25
+        share = 1.0 if minutes <= 60 else 0.12
         return cls(**{name: rate * share for name, rate in vars(cls()).items()})
 
 
