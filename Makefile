@@ -67,6 +67,7 @@ faults: .venv/ready ## The full figures of the fault tests (long); the suite run
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_kill_journal.py 1000
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut.py 10000
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_serial_faults.py -s
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_apply_cut.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
 
 mutants: .venv/ready ## Do the tests of the rules bite? Hours; goes on where it ended. The survivors stand in docs/MUTANTS.md

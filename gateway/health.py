@@ -77,7 +77,10 @@ CONCERNS = (
     Concern("parts_failing", Text("程序部件故障", "a part of the gateway fails and is tried again"), Severity.HIGH),
     Concern(
         "last_known_good",
-        Text("配置有误或反复崩溃，使用上次有效配置", "site file refused or crashing; running the last known good"),
+        Text(
+            "运行的不是站点文件：文件有误、更改已撤销或反复崩溃，使用上次有效配置",
+            "the site file is not what runs: refused, undone or crashing; running the last known good",
+        ),
         Severity.HIGH,
     ),
     Concern(
