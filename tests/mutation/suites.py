@@ -40,15 +40,23 @@ HARMLESS: dict[tuple[str, str, str, int], str] = {
         "False -> True",
         0,
     ): "nothing rises from what was never known; the first frame sets it",
+    ("rules.engine", "Engine._compute", "True -> False", 0): "nobody asks for it",
     ("rules.expression", "_library", "sys.modules.setdefault('cel.cli', ModuleType('cel.cli')) -> (left out)", 0): (
         "memory; its test looks at a process of its own, where no mutant lives"
     ),
     ("rules.expression", "mistake", "0.0 -> 1.0", 0): _TRIAL,
     ("rules.expression", "mistake", "1.0 -> 2.0", 0): _TRIAL,
+    ("rules.load", "Load._count", "24 -> 25", 0): "memory: an hour more is kept, and not counted",
     ("rules.load", "Load._first_out", "spec.cls == AlarmClass.FAULT -> spec.cls != AlarmClass.FAULT", 0): (
         "faults and the others are still counted apart"
     ),
     ("rules.measure", "Trend.__init__", "0 -> 1", 0): _COUNTER,
+    (
+        "rules.measure",
+        "Trend.__init__",
+        "math.inf -> 0.0",
+        0,
+    ): "in the first minute after a boot, what is kept is kept a minute later",
     ("rules.motion", "Motion.__init__", "0 -> 1", 0): _COUNTER,
     (
         "rules.order",
@@ -56,6 +64,7 @@ HARMLESS: dict[tuple[str, str, str, int], str] = {
         "False -> True",
         0,
     ): "set anew with each thing that is awaited, not looked at before",
+    ("rules.reach", "_Search.fits", "0 -> 1", 0): "the bound of the search, one less",
     ("rules.partition", "Partition._refusal", "1 -> 2", 0): "only the first is named",
 }
 """Mutants that do the same as the program: (module, where, what, the how-manyth of these) -> why. Not tried, and counted for

@@ -15,6 +15,7 @@ import gc
 import importlib.abc
 import importlib.util
 import json
+import math
 import os
 import resource
 import signal
@@ -352,15 +353,18 @@ def _bound(limit_s: float) -> None:
 
 
 def _wait(child: int, limit_s: float | None) -> int:
-    end = None if limit_s is None else time.monotonic() + limit_s
-    while end is None or time.monotonic() < end:
-        done, status = os.waitpid(child, 0 if end is None else os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -int(signal.SIGKILL)
+    end = math.inf if limit_s is None else time.monotonic() + limit_s
+    status = None
+    try:
+        while status is None and time.monotonic() < end:
+            done, how = os.waitpid(child, 0 if end == math.inf else os.WNOHANG)
+            status = how if done else None
+            time.sleep(0.005 if status is None else 0)
+    finally:  # also when somebody interrupts: a child has a session of its own, and would go on
+        if status is None:
+            os.killpg(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def try_in_place(

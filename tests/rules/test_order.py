@@ -70,6 +70,7 @@ class Answered:
 
 def test_what_both_tracks_saw_and_nobody_answered_is_surely_missing():
     one = Answered()
+    assert one.absence.due == float("inf")
     both(one.absence, 0.0)
     one.after.say(TRUE)
     assert both(one.absence, 1.0) == (FALSE, FALSE)
