@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,6 +26,7 @@ from gateway.clock import SystemClock
 from gateway.control import Control
 from gateway.ends import PAUSES_S
 from gateway.field.bus import Bus
+from gateway.fitting import Fitting
 from gateway.model import Action, AlarmClass, Deadline, Lane, Scan, Severity, State, Text, Transition
 from gateway.outputs import RENEW_S, Outputs
 from gateway.restart import Guard
@@ -33,6 +35,7 @@ from gateway.store.worker import ThreadWorker
 from gateway.wire import payloads
 from rules.spec import AlarmSpec, Equals
 from tests.clocks import HandClock
+from tests.gateway.test_ends import Bench
 from tests.waiting import until
 
 GOAL_S, TOLERANCE = 0.2, 5
@@ -443,3 +446,49 @@ async def test_an_output_that_the_next_site_has_not_is_switched_off(world):
     await until(lambda: world.relays() == [1, 0, 0])
     assert list(world.outputs.ends) == ["horn"]
     assert world.outputs.ends["horn"] is horn
+
+
+GPIO_SITE = """
+gateway: {{id: g}}
+buses:
+  - {{id: line, kind: serial, port: /dev/ttyUSB0}}
+devices:
+  - {{id: smoke-1, bus: line, template: generic_smoke_loop, address: 1}}
+outputs:
+  - {{id: horn, kind: sounder, classes: [fire], gpio: {{chip: {chip}, line: 17}}}}
+  - {{id: lamp, kind: lamp, classes: [fire], gpio: {{chip: {chip}, line: 18, active_low: true}}}}
+keys:
+  - {{id: key, classes: [fire], gpio: {{chip: {chip}, line: 4}}}}
+"""
+
+
+async def test_lamp_sounder_and_key_on_gpio_lines(tmp_path):
+    """Without a bus, a disk or a link: the played kernel's levels are what is seen."""
+    bench = Bench(tmp_path / "gpiochip0")
+    (tmp_path / "site.yaml").write_text(GPIO_SITE.format(chip=bench.kernel.chip))
+    site, commands = config.load(tmp_path / "site.yaml"), []
+
+    def command(command):
+        commands.append((command.action, command.alarm, command.who))
+        return fitting.outputs.obey(command) if command.action is Action.SILENCE else None
+
+    pipeline = SimpleNamespace(taps=[], local=None, alarms=dict, stage=lambda alarm: "pending", command=command)
+    fitting = Fitting(pipeline, bench.clock, Guard(), bench.take)
+    fitting.fit(site, {"f": FIRE}, {})
+    assert pipeline.local is fitting.outputs
+    assert bench.kernel.level == {17: 0, 18: 0, 4: 0}
+    bench.clock.advance(1)
+    at = bench.clock.monotonic()
+    pipeline.local.moved([Transition("f", State.NORMAL, State.UNACKNOWLEDGED, at, Deadline(at), at)], ())
+    assert bench.kernel.level == {17: 1, 18: 1, 4: 0}
+    bench.kernel.edge(4, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    bench.clock.advance(0.2)
+    assert bench.kernel.level[17] == 0
+    assert commands == [(Action.SILENCE, "", "按键 key key"), (Action.ACKNOWLEDGE, "f", "按键 key key")]
+    assert fitting.outputs.views()["key key"]()["failing"] is False
+    fitting.fit(site, {"f": FIRE}, {})
+    fitting.outputs.stop()
+    assert bench.kernel.lines == {}
+    assert bench.kernel.level == {17: 0, 18: 0, 4: 1}
