@@ -342,6 +342,11 @@ class Changing:
             self._say(verdict.stage.value, verdict.why)
         finally:
             self._trial = None
+            if self._last["stage"] == "trial":  # a bug, or the end of the gateway
+                self._say(
+                    "undone",
+                    Text("内部错误；下次启动使用上次有效配置", "internal error; a start takes the last known good"),
+                )
 
     async def _keep(self, on: Trial) -> None:
         await self._on_disk(self._after)

@@ -99,12 +99,12 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "last_known_good": Remedy(
         Text(
-            "站点文件被拒绝，或启动后反复崩溃",
-            "the site file was refused, or the gateway crashed again and again with it",
+            "站点文件被拒绝、更改已撤销或试运行中断，或启动后反复崩溃",
+            "the site file was refused, a change was undone or its trial cut off, or the gateway crashed again and again",
         ),
         Text(
-            "gengfu check 站点文件，改正后重启；在此之前按上次有效的配置监视",
-            "gengfu check the site file, mend it, restart; until then the gateway watches by the last one that was good",
+            "gengfu check 站点文件，改正后 gengfu apply；在此之前按上次有效的配置监视",
+            "gengfu check the site file, mend it, gengfu apply; until then the gateway watches by the last one that was good",
         ),
     ),
     "output_failing": Remedy(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.last_good import CRASH_SPAN_S, Starts, is_kept, keep, load, stage
+from gateway.last_good import CRASH_SPAN_S, Starts, believe, digest, doubt, is_kept, keep, load, stage
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
@@ -175,3 +175,46 @@ def test_starts_that_cannot_be_counted_stop_no_gateway(tmp_path):
     starts.proved()
     assert starts.crashes(2.0) == 0
     assert not is_kept(path)
+
+
+def test_a_site_on_trial_is_not_started_until_it_is_believed(tmp_path):
+    """Nor is one that was undone; another file is."""
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    kept(path)
+    path.write_text(GOOD.replace("demo-01", "demo-02"), encoding="utf-8")
+    assert doubt(path, digest(path))
+    site, last_known_good = load(path)
+    assert (site.gateway.id, last_known_good) == ("demo-01", True)
+    path.write_text(GOOD.replace("demo-01", "demo-03"), encoding="utf-8")
+    assert load(path)[0].gateway.id == "demo-03"
+    path.write_text(GOOD.replace("demo-01", "demo-02"), encoding="utf-8")
+    believe(path)
+    assert load(path)[0].gateway.id == "demo-02"
+
+
+def test_a_doubted_site_is_better_than_none(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert doubt(path, digest(path))
+    assert load(path)[1] is False
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xff\xfe", b"x" * 70])
+def test_a_mark_that_says_nothing_doubts_nothing(tmp_path, mark):
+    path = tmp_path / "site.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    kept(path)
+    path.write_text(GOOD.replace("demo-01", "demo-02"), encoding="utf-8")
+    (tmp_path / ".site.yaml.doubted").write_bytes(mark)
+    assert load(path)[0].gateway.id == "demo-02"
+
+
+def test_the_templates_count_into_what_a_site_is(tmp_path):
+    path, template = tmp_path / "site.yaml", tmp_path / "templates" / "one.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    before = digest(path)
+    template.parent.mkdir()
+    template.write_text("x")
+    assert len({before, digest(path)}) == 2
+    assert digest(tmp_path / "none.yaml") == ""
