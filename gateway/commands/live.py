@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from gateway.commands.console import AsJson, Socket, Who, Why, ask_gateway, because, command, out, quality, table
-from gateway.tables import alarm_table, aside_table, value_text
+from gateway.tables import alarm_table, aside_table, part_tables, value_text
 
 
 def status(socket: Socket = None, as_json: AsJson = False) -> None:
@@ -36,8 +35,8 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
             "Devices 设备", ("device 设备", "bus 总线", "name 名称", "place 位置", "quality 质量", "why 原因", ""), rows
         )
     )
-    parts = [(name, json.dumps(part, ensure_ascii=False)) for name, part in answer["parts"].items()]
-    out.print(table("Parts 部件", ("part", "state"), parts))
+    for one in part_tables(answer["parts"]):
+        out.print(one)
     if answer["aside"]:
         out.print(aside_table(answer["aside"]))
     for name, fault in answer["faults"].items():
