@@ -136,8 +136,8 @@ def _try(tree: Path, given: argparse.Namespace) -> int:
         modules = {str(tree / (one.module.replace(".", "/") + ".py")): one.module for one in found}
         seen = record(files, modules, tree)
         if seen.failed:
-            _say("these fail without any mutant, nothing can be said:", *seen.failed)
-            return 2
+            _say("left out, since they fail without any mutant:", *seen.failed)
+            seen = seen.without(seen.failed)
         Rounds(tree, files, seen, results).go(todo, quick=given.quick)
     return _tell(picked, Results(tree, files))
 

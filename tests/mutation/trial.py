@@ -50,6 +50,10 @@ class Seen(NamedTuple):
     loading: dict[str, list[int]]
     failed: list[str]
 
+    def without(self, tests: Iterable[str]) -> Seen:
+        left_out = set(tests)
+        return self._replace(cost_s={test: cost for test, cost in self.cost_s.items() if test not in left_out})
+
 
 class Outcome(NamedTuple):
     mutant: Mutant
