@@ -108,7 +108,9 @@ def make(chance):
         devices += members
         scene_lines.append({"id": line, "devices": [_of_scene(entry) for entry in members]})
     if chance.random() < 0.7:
-        buses.append({"id": "lifts", "kind": "tcp", "host": "lifts.invalid", "tcp_port": 502, "reply_timeout_s": 0.3})
+        buses.append(
+            {"id": "lifts", "kind": "tcp", "host": "lifts.invalid", "tcp_port": 502, "reply_timeout_s": TIMEOUT_S}
+        )
         members = [_device(chance, "lifts", index, "vanke_lift_box") for index in range(chance.randint(1, 2))]
         lines["lifts"] = [entry["id"] for entry in members]
         devices += members

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-HEALED_S = 5.0
+HEALED_S = 20.0
 """So long after its last fault what failed may still be on its way to it."""
 MODES = ("eio", "full", "sync", "slow")
 

@@ -157,14 +157,22 @@ def district(store):
     return findings
 
 
-def named(store):
-    """Numbers that a gap record says will not come: (lane, how many)."""
+def uncounted(store):
+    """Numbers that never came, and that no gap record names: a drop that nobody counted."""
     db = apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READONLY)
-    rows = db.execute(
-        "SELECT lane, body FROM record WHERE type IN ('gengfu.event.gap', 'gengfu.telemetry.gap')"
-    ).fetchall()
+    named = defaultdict(list)
+    for journal, body in db.execute(
+        "SELECT journal, body FROM record WHERE type IN ('gengfu.event.gap', 'gengfu.telemetry.gap')"
+    ):
+        gap = json.loads(body)
+        named[journal].append((gap["first"], gap["last"]))
+    passed = db.execute("SELECT lane, journal, first, last FROM gap WHERE state IN ('passed', 'open')").fetchall()
     db.close()
-    return [(lane, json.loads(body)) for lane, body in rows]
+    return [
+        f"dropped and never counted: {lane} {journal} {first}..{last}"
+        for lane, journal, first, last in passed
+        if not any(low <= first and last <= high for low, high in named[journal])
+    ][:5]
 
 
 def delivered(store, path, gateway, lane, boots, until):

@@ -13,6 +13,9 @@ from gateway.app import Seams, watch
 from tests.simulation.loop import VirtualLoop
 
 GATEWAY = ("gateway.", "rules.", "drivers.", "asyncio.", "_asyncio")
+SIZED = (dict, list, set, deque)
+BOUNDED = ("Record", "_recent", "Progress", "_trail", "_state")
+"""The newest records stay in memory up to half a MiB, the way of the last 512 transitions is kept, in the state as well."""
 GHOST_S = 60.0
 
 
@@ -78,7 +81,7 @@ class Life:
         self.began = world.now
         self._offset = machine.booted
         self._pump = None
-        self.ended = ""
+        self.ended = self.stopping = ""
         random, names = world.chance(f"gateway {number}"), world.chance(f"ids {number}")
         clock = SimClock(self.loop, machine)
         seams = Seams(
@@ -114,7 +117,7 @@ class Life:
             self._world.pass_to(self.now())
             self._world.life = None
         if self._task.done() and not self.ended:
-            self.ended = "fell"
+            self.ended = self.stopping or "fell"
         self._world.tell("ended", self.number, self.ended)
 
     def now(self):
@@ -164,11 +167,17 @@ class Life:
         self.loop.stop()
 
     def held(self):
-        """How many objects of the gateway's own types there are, with tasks and timers, and what its containers hold."""
+        """How many objects of the gateway's own types there are, and what their containers hold; without those that fill
+        up to a bound of their own (`BOUNDED`)."""
         gc.collect()
-        mine = [one for one in gc.get_objects() if str(type(one).__module__).startswith(GATEWAY)]
-        inside = sum(len(part) for one in mine for part in _parts(one) if isinstance(part, dict | list | set | deque))
-        return len(mine) + inside + len(self.loop._scheduled)
+        count = len(self.loop._scheduled)
+        for one in gc.get_objects():
+            kind = type(one)
+            if str(kind.__module__).startswith(GATEWAY) and kind.__name__ not in BOUNDED:
+                inside = getattr(one, "__dict__", None)
+                parts = inside.items() if type(inside) is dict else ()
+                count += 1 + sum(len(part) for name, part in parts if name not in BOUNDED and isinstance(part, SIZED))
+        return count
 
     def bury(self):
         """Let go of what a dead process held: its tasks end on their own loop, where nothing of them reaches the world.
@@ -195,8 +204,3 @@ class Life:
         self._task = self._seams = None
         gc.collect()
         return died + errors
-
-
-def _parts(one):
-    inside = getattr(one, "__dict__", None)
-    return list(inside.values()) if type(inside) is dict else []

@@ -46,7 +46,7 @@ def test_one_seed_is_one_trace_in_any_process():
     assert len(traces[0]) == 16
 
 
-@pytest.mark.parametrize("seed", [101, 106, 111])
+@pytest.mark.parametrize("seed", [101, 106] if FULL else [106])
 def test_jumps_of_the_wall_clock_change_no_transition(seed):
     """R18: +3 d, -1 y, before 1970 and 2036 beside the same without."""
     jumping, steady = simulate(seed, parts=[*WITHOUT_CLOCK, "clock"]), simulate(seed, parts=WITHOUT_CLOCK)
@@ -56,10 +56,10 @@ def test_jumps_of_the_wall_clock_change_no_transition(seed):
 
 def test_memory_stays_flat():
     """R27: what the gateway holds after the first quarter is what it holds at the end."""
-    result = simulate(7, minutes=120.0 if FULL else 30.0, parts=[part for part in script.ALL if part != "kill"])
+    result = simulate(7, minutes=120.0 if FULL else 20.0, parts=[part for part in script.ALL if part != "kill"])
     assert result.findings == []
     early, late = result.held
-    assert late <= 1.1 * early + 200
+    assert late <= 1.1 * early + 100
 
 
 class _Every:
@@ -118,7 +118,7 @@ def test_an_old_value_with_a_new_time_is_seen(monkeypatch):
 
     monkeypatch.setattr(Pipeline, "take", keeping)
     monkeypatch.setattr(Poller, "_bad", stale)
-    _findings("was not carried by any answer", seed=108)  # one that reports every scan
+    _findings("was not carried by any answer", seed=103)  # one that reports every scan
 
 
 def test_a_lost_pack_is_seen(monkeypatch):
@@ -130,7 +130,7 @@ def test_a_lost_pack_is_seen(monkeypatch):
         push(self, batch)
 
     monkeypatch.setattr(Writer, "push", losing)
-    _findings("missing and named by nobody")
+    _findings("dropped and never counted")
 
 
 def test_packs_out_of_order_are_seen(monkeypatch):
