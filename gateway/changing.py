@@ -31,11 +31,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway import config, last_good, trial
 from gateway.change import Change, compare
@@ -46,10 +44,10 @@ from gateway.mind import Left, Mind, mind
 from gateway.model import Text
 from gateway.parts import Parts
 from gateway.restart import Guard
+from gateway.shelf import Shelf
 from gateway.store.worker import Worker
 from gateway.wire import payloads
 
-T = TypeVar("T")
 log = logging.getLogger("gengfu")
 NAMED = 100
 """So many ids of a list go into a record."""
@@ -83,8 +81,9 @@ class Changing:
         renewed: Callable[[Change], None],
         terms: trial.Terms,
     ) -> None:
-        """`disk`: what is written here goes through it, in order. `proved` is told when the site has proved itself."""
-        self._path, self._parts, self._crew, self._disk = path, parts, crew, disk
+        """`disk`: what is written beside the file goes through it. `proved` is told when the site has proved itself."""
+        self._path, self._parts, self._crew = path, parts, crew
+        self._shelf = Shelf(path, disk)
         self._proved, self._renewed, self._terms = proved, renewed, terms
         self._guard: Guard = parts.guard
         self._clock = parts.clock
@@ -101,25 +100,13 @@ class Changing:
 
     async def prove(self) -> None:
         """It becomes the last known good one after a minute; at once where there is none yet."""
-        self._digest = await self._on_disk(self._first)
+        fallback = self._parts.fallback
+        self._digest = await (self._shelf.digest(self._parts.site.source) if fallback else self._shelf.begin())
         await self._clock.sleep_until(self._clock.monotonic() + self._terms.proved_s)
-        await self._on_disk(self._after)
+        await self._shelf.do(self._proved)
+        if not fallback:
+            await self._shelf.prove()
         await asyncio.Event().wait()
-
-    def _first(self) -> str:
-        if self._parts.fallback:
-            return last_good.digest(self._parts.site.source)
-        last_good.stage(self._path)
-        if not last_good.is_kept(self._path):
-            last_good.keep(self._path)
-            last_good.stage(self._path)
-        return last_good.digest(last_good.staged(self._path))
-
-    def _after(self) -> None:
-        self._proved()
-        if not self._parts.fallback:
-            last_good.keep(self._path)
-            last_good.believe(self._path)
 
     # -- what people ask -------------------------------------------------------------------------------------------
 
@@ -205,15 +192,16 @@ class Changing:
         if dry:
             return {"stage": "plan", **plan}
         if change.nothing:
-            await self._on_disk(partial(self._same, digest))
+            await self._shelf.same()
+            self._parts.fallback, self._digest = False, digest
             return {"stage": "nothing", "who": who, **plan}
-        held = await self._on_disk(partial(self._hold, digest))
+        held = await self._shelf.hold(digest, fallback=self._parts.fallback)
         if held is None:
             raise Refused(Text("文件在此期间被改动，请重试", "the file was changed meanwhile; try again"))
         before, was, old = self._before(), self._parts.mind, self._digest
         left = await self._switch(to, change, Left({}, {}), "applied", who, why, (old, digest))
         if left is None:
-            await self._on_disk(self._forget)
+            await self._shelf.forget()
             raise Refused(BUG)
         self._parts.fallback, self._digest = False, digest
         self._trial = Trial(before, was, old, left, (*change.uplinks.changed,))
@@ -241,46 +229,6 @@ class Changing:
         """Alarms that stand, or are hidden, and leave the site."""
         alarms = self._parts.engine.alarms()
         return {name: alarms[name].state.value for name in change.alarms.gone if alarms[name].since is not None}
-
-    # -- files, on the disk's thread -------------------------------------------------------------------------------
-
-    def _same(self, digest: str) -> None:
-        """What runs is what the file says, were it in other words."""
-        last_good.stage(self._path)
-        last_good.keep(self._path)
-        last_good.believe(self._path)
-        self._parts.fallback, self._digest = False, digest
-
-    def _hold(self, digest: str) -> bool | None:
-        """The old site is kept, the new one staged and doubted. None: it is another one meanwhile; false: nothing can be
-        kept here, so that a start during the trial would take the new one."""
-        if not self._parts.fallback and last_good.staged(self._path).exists():
-            last_good.keep(self._path)
-        last_good.stage(self._path)
-        if last_good.digest(last_good.staged(self._path)) not in (digest, ""):
-            last_good.drop(self._path)
-            return None
-        return last_good.is_kept(self._path) and last_good.doubt(self._path, digest)
-
-    def _forget(self) -> None:
-        last_good.drop(self._path)
-        last_good.believe(self._path)
-
-    async def _on_disk(self, call: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def told(result: T) -> None:
-            if not done.done():
-                done.set_result(result)
-
-        def run() -> None:
-            result = call()
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(told, result)
-
-        self._disk.submit(run)
-        return await done
 
     # -- the switch ------------------------------------------------------------------------------------------------
 
@@ -336,7 +284,7 @@ class Changing:
                 now = self._clock.monotonic()
                 broken = {name: broken.get(name, now) for name in self._guard.faults}
                 verdict = trial.judge(on.before, on.uplinks, self._parts.seen(broken, self._terms), self._terms)
-            self._proved()
+            await self._shelf.do(self._proved)
             await (self._keep(on) if verdict.stage is trial.Stage.PROVED else self._undo(on, verdict.why))
             self._parts.keep_uplinks()
             self._say(verdict.stage.value, verdict.why)
@@ -349,7 +297,7 @@ class Changing:
                 )
 
     async def _keep(self, on: Trial) -> None:
-        await self._on_disk(self._after)
+        await self._shelf.prove()
         body = payloads.site("proved", ITSELF, "", (on.digest, self._digest))
         self._parts.pipeline.record(payloads.SITE, body)
         log.info("the changed site has proved itself 新站点配置已确认")
@@ -364,7 +312,7 @@ class Changing:
             raise RuntimeError("a change could not be undone; the next start takes the last known good")
         self._parts.fallback, self._digest = True, on.digest
         self._restored, self._restored_at = trial.worked(on.before), self._clock.monotonic()
-        await self._on_disk(partial(last_good.drop, self._path))
+        await self._shelf.undo()
 
     def _say(self, stage: str, why: Text) -> None:
         self._last = {"stage": stage, **why._asdict()}
