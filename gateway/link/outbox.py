@@ -92,6 +92,8 @@ class Outbox:
         self._alarms = Alarms(alarms.position(spec.id))
         self._telemetry = Telemetry(telemetry.position(spec.id), spec.receipts)
         self._budget = Budget()
+        self._under_way = 0
+        """Of `in_flight`, those of telemetry."""
         self._ready: Ready | None = None
         self._follows = ("", 0)
         """Journal and sequence of the telemetry record that came up before."""
@@ -104,6 +106,7 @@ class Outbox:
     def restart(self) -> None:
         """On a new connection."""
         self.in_flight.clear()
+        self._under_way = 0
         self._budget, self._turn = Budget(), 0
         self._alarms.restart()
         self._feeds[Lane.ALARM].restart(self._position(Lane.ALARM))
@@ -219,8 +222,7 @@ class Outbox:
     def _next_telemetry(self, session: mqtt.Session, window: int, now: float) -> Ready | None:
         if self._feeds[Lane.ALARM].unread:
             return None  # on a new connection alarms come first; a disk that fails says so within a second
-        under_way = sum(1 for sent in self.in_flight.values() if sent.record and sent.record.lane is Lane.TELEMETRY)
-        if under_way >= max(1, window * 8 // 10):
+        if self._under_way >= max(1, window * 8 // 10):
             return None
         self._ready = self._ready or self._retried(session, now) or self._in_order(session, now)
         return self._ready if self._ready and self._budget.fits(self._ready.size) else None
@@ -263,9 +265,10 @@ class Outbox:
         """None when it can never be sent over this connection: it is set aside."""
         try:
             message = payloads.encode(record, self._gateway, self._layouts, follows)
-            if message.size() <= session.maximum_packet_bytes:
-                return Ready(record, message, message.size())
-            words = f"too large for the broker: {message.size()} bytes"
+            size = message.size()
+            if size <= session.maximum_packet_bytes:
+                return Ready(record, message, size)
+            words = f"too large for the broker: {size} bytes"
         except DeliveryError as error:
             words = str(error)
         self.counters["telemetry_unsendable"] += 1
@@ -274,6 +277,7 @@ class Outbox:
 
     def sent(self, mid: int, record: Record | None, size: int) -> None:
         self.in_flight[mid] = Sent(record, self._clock.monotonic(), size)
+        self._under_way += record is not None and record.lane is Lane.TELEMETRY
 
     # What comes back
 
@@ -299,6 +303,7 @@ class Outbox:
         if sent.record.lane is Lane.ALARM:
             self._alarm_acknowledged(sent.record, event.code)
             return
+        self._under_way -= 1
         self._budget.acknowledged(sent.size, now - sent.at)
         if event.code == TAKEN:
             aside = self._telemetry.passes(sent.record.sequence)
