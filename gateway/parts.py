@@ -203,7 +203,7 @@ class Parts:
         if open_port := DRIVERS[devices[0].driver].open_port:
             listen = open_port()
         port = Datagrams if spec.transport == "udp" else Listener
-        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard)
+        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard, self.pipeline.once_written)
 
     def _uplink(self, spec: UplinkSpec, site: config.Site) -> Uplink:
         return Uplink(

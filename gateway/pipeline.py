@@ -244,6 +244,13 @@ class Pipeline:
         if self._state:
             self._commit_state()
 
+    def once_written(self, call: Callable[[], None]) -> None:
+        """Call when all that was taken so far is on the disk, or announced without it: at once, where nothing waits."""
+        if self._told is None or self._told.done():
+            call()
+        else:
+            self._told.add_done_callback(lambda _: call())
+
     async def written(self) -> None:
         """Until all that was taken so far is on the disk, or announced without it: half a second at most (law 5)."""
         if self._told:

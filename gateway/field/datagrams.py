@@ -19,6 +19,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from drivers.contract import Conversation, Event, Listen, Received, Tell
@@ -26,7 +27,7 @@ from gateway.clock import Clock
 from gateway.errors import BusError
 from gateway.field.listener import BIND_AGAIN_S, KNOWN_IDLE_S, LONGEST_SLEEP_S, STRANGER_IDLE_S
 from gateway.field.timer import Deadline as Alarm
-from gateway.field.voices import NOT_CONNECTED, Caller, Voices, last_to_go
+from gateway.field.voices import NOT_CONNECTED, Caller, Voices, Written, at_once, last_to_go
 from gateway.model import BusSpec, Deadline, Device, Scan, Text
 from gateway.restart import Guard
 
@@ -60,8 +61,10 @@ class Datagrams:
         clock: Clock,
         take: Callable[[Scan], None],
         guard: Guard,
+        written: Written = at_once,
     ) -> None:
         self._spec = spec
+        self._written = written
         self._listen = listen
         self._clock = clock
         self._guard = guard
@@ -215,12 +218,15 @@ class Datagrams:
     def _converse(self, peer: _Peer, event: Event | None) -> None:
         """One event to the driver. What it raises is its own end."""
 
-        def send(data: bytes) -> bool:
+        def write(data: bytes) -> None:
             try:
                 if self._socket is not None:
                     self._socket.sendto(data, peer.address)
             except OSError:  # full, or nobody can be reached there
                 self.counts["not_sent"] += 1
+
+        def send(data: bytes) -> bool:
+            self._written(partial(write, data))
             return True
 
         def converse() -> bool:

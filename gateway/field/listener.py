@@ -5,6 +5,7 @@ Guarantees
   When the table is full, a caller without a device of the site goes first; a device's own caller is never put out, and
   it stays the device's until the device is heard on another one (`voices`).
 * A bug in a driver closes its own connection and goes to the guard. A `BusError` closes the connection, counted.
+* What is answered waits until what was heard is on the disk (`Written`): a fire that was confirmed cannot be lost any more.
 * Silence is a sample: `voices`.
 
 It does not encrypt and knows no one by more than what the frames say and where they come from (`allow`); it must not face
@@ -17,11 +18,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from drivers.contract import Conversation, Event, Listen, Received, Tell, Wait
 from gateway.clock import Clock
 from gateway.errors import BusError
-from gateway.field.voices import NOT_CONNECTED, Caller, Voices, last_to_go
+from gateway.field.voices import NOT_CONNECTED, Caller, Voices, Written, at_once, last_to_go
 from gateway.model import BusSpec, Deadline, Device, Scan, Text
 from gateway.restart import Guard
 
@@ -47,8 +49,10 @@ class Listener:
         clock: Clock,
         take: Callable[[Scan], None],
         guard: Guard,
+        written: Written = at_once,
     ) -> None:
         self._spec = spec
+        self._written = written
         self._listen = listen
         self._clock = clock
         self._guard = guard
@@ -168,8 +172,12 @@ class Listener:
         conversation: Conversation = self._listen(self._by_address)
         event: Event | None = None
 
+        def write(data: bytes) -> None:
+            if not writer.is_closing():
+                writer.write(data)
+
         def send(data: bytes) -> bool:
-            writer.write(data)
+            self._written(partial(write, data))
             return writer.transport.get_write_buffer_size() <= MOST_UNSENT_BYTES
 
         try:

@@ -83,6 +83,16 @@ class _Row:
     times: int = 1
 
 
+Written = Callable[[Callable[[], None]], None]
+"""Calls what it is given once all that was heard so far is on the disk (or announced without it: half a second at most). A
+device is told that its fire was heard when nothing can take it back any more: it would not send it again."""
+
+
+def at_once(call: Callable[[], None]) -> None:
+    """Where nothing is written."""
+    call()
+
+
 class Voices:
     """`take` gets every scan, on the loop."""
 

@@ -14,6 +14,7 @@ from gateway.errors import BusError
 from gateway.field import datagrams as module
 from gateway.field import voices
 from gateway.field.datagrams import Datagrams
+from gateway.field.voices import at_once
 from gateway.model import BusKind, BusSpec, Deadline, Device, Group, Kind, Point, Quality, Scan
 from gateway.restart import Guard
 from tests.drivers.loading import device as from_template
@@ -72,10 +73,10 @@ async def play():
     """``await play(*devices)``: a port at work, and callers to it; all closed at the end."""
     tasks, callers = [], []
 
-    async def start(*devices, listen=listen, **more):
+    async def start(*devices, listen=listen, written=at_once, **more):
         spec = BusSpec("calls", BusKind.LISTEN, host="127.0.0.1", transport="udp", **more)
         scans, guard = [], Guard()
-        port = Datagrams(spec, devices, listen, SystemClock(), scans.append, guard)
+        port = Datagrams(spec, devices, listen, SystemClock(), scans.append, guard, written)
         port.scans, port.guard = scans, guard
         tasks.append(asyncio.create_task(port.run()))
         await until(lambda: port.port)
@@ -94,6 +95,19 @@ async def play():
         await asyncio.wait(tasks)
     for caller in callers:
         caller.socket.close()
+
+
+async def test_nothing_is_answered_before_it_is_on_the_disk(play):
+    waiting = []
+    port = await play(device("a"), written=waiting.append)
+    one = port.call()
+    one.send(b"a 1")
+    await until(lambda: waiting)
+    assert [scan.values for scan in port.scans] == [(1,)]
+    with pytest.raises(BlockingIOError):
+        one.socket.recv(2048)
+    waiting.pop()()
+    assert await one.hear() == b"ok"
 
 
 async def test_a_datagram_is_heard_and_answered_where_it_came_from(play):

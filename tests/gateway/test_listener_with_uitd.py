@@ -24,10 +24,18 @@ class World:
         self.panel = device("gb26875_device", 889, "fire-1")
         bus = BusSpec("fire", BusKind.LISTEN, host="127.0.0.1", longest_silence_s=1.5)
         self.listener = Listener(
-            bus, (self.panel,), DRIVERS["gb26875"].listen, SystemClock(), self.scans.append, self.guard
+            bus, (self.panel,), DRIVERS["gb26875"].listen, SystemClock(), self.scans.append, self.guard, self.written
         )
+        self.disk_is_slow, self.waiting = False, []
         self.uitd = Uitd(889, 88888, (SMOKE,), heartbeat_s=0.2)
         self.tasks = [asyncio.create_task(self.listener.run())]
+
+    def written(self, call):
+        """The journal's promise: now, or when a test says that the disk has it."""
+        if self.disk_is_slow:
+            self.waiting.append(call)
+        else:
+            call()
 
     async def connect(self):
         await until(lambda: self.listener.port)
@@ -85,6 +93,21 @@ async def test_a_device_that_calls_is_asked_and_its_fire_is_heard(world):
     await until(lambda: world.uitd.delivered)
     assert world.guard.caught == 0
     assert not world.uitd.failed
+
+
+async def test_a_fire_is_confirmed_once_it_is_on_the_disk_and_not_before(world):
+    """A device that was told takes the fire as delivered: a power cut in between would lose it for ever."""
+    await until(lambda: world.last("system_fire") == (0, Quality.GOOD))
+    world.disk_is_slow = True
+    before = len(world.uitd.delivered)
+    world.uitd.change_system(FIRE)
+    await until(lambda: world.last("system_fire") == (1, Quality.GOOD))
+    await until(lambda: world.waiting)
+    assert len(world.uitd.delivered) == before
+    world.disk_is_slow = False
+    for call in world.waiting:
+        call()
+    await until(lambda: len(world.uitd.delivered) > before)
 
 
 async def test_a_detector_without_a_point_is_confirmed_and_shown(world):

@@ -273,3 +273,23 @@ async def test_a_bug_in_a_text_keeps_no_alarm_back(house, monkeypatch):
     house.scan(9.5)
     (body,) = await house.transitions()
     assert body["message"] == {"zh": "急", "en": "now"}
+
+
+async def test_once_written_is_at_once_where_nothing_waits(house):
+    said = []
+    house.scan(1.0)
+    house.pipeline.once_written(lambda: said.append("telemetry waits for nobody"))
+    assert said
+
+
+async def test_once_written_waits_for_the_commit_of_what_was_taken(house):
+    """With a dead disk for half a second: then the alarm is announced without it (law 5), and so is this."""
+    said, jobs = [], []
+    house.alarms._writer._worker.submit = jobs.append  # the disk stands still
+    house.scan(9.5)
+    house.pipeline.once_written(lambda: said.append("confirmed"))
+    await house.turn()
+    assert not said
+    house.clock.advance(0.6)
+    await house.turn()
+    assert said == ["confirmed"]
