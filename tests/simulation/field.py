@@ -74,6 +74,8 @@ class Plant:
         tcp = line is not None and line.kind is BusKind.TCP
         weak = line is not None and any(isinstance(slave, Inclinometer) for slave in line.slaves)
         possible = {str(one) for one in self.field.members[device].faults}
+        if line is None and what == "foreign":  # a terminal with another's id is not played here
+            return False
         return what in possible and not (tcp and what == "garbled") and not (weak and what == "babble")
 
     def fault(self, device, said):
