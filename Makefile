@@ -66,6 +66,10 @@ bench: .venv/ready ## Measure (several minutes); the figures stand in docs/PERFO
 faults: .venv/ready ## The full figures of the fault tests (long); the suite runs a small share
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_kill_journal.py 1000
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut.py 10000
+	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut_twice.py 400
+	@PYTHONPATH=. $(BIN)/python tests/faults/test_corrupt_pages.py 1000
+	@$(BIN)/python -m tests.faults.test_backlog 1000000
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_link_faults.py tests/faults/test_thinning.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_serial_faults.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_apply_cut.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
