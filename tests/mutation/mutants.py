@@ -168,7 +168,7 @@ def _is_text(node: ast.BinOp) -> bool:
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     match node:
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             yield ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Delete():
             yield ast.Pass()
@@ -182,5 +182,6 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Continue()
 
 
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
+def _is_nothing(value: ast.expr) -> bool:
+    """None, and False: who is told one for the other does the same (True for it is another mutant)."""
+    return isinstance(value, ast.Constant) and (value.value is None or value.value is False)

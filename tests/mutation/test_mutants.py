@@ -39,6 +39,7 @@ def changes(source):
         ("self.x = a", ["self.x = a -> (left out)"]),
         ("f(a)", ["f(a) -> (left out)"]),
         ("def f():\n    return a", ["return a -> return None"]),
+        ("def f():\n    return False", ["False -> True"]),
         ("def f(a: int = 5) -> 'x':\n    '''Says 5.'''", ["5 -> 6"]),
         ("assert a < 5", []),
         ("if TYPE_CHECKING:\n    x = 5", []),

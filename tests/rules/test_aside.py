@@ -530,3 +530,22 @@ def test_each_doubt_of_a_suppression_has_its_own_minute():
         """,
         alarm(Equals("s/0", 1), suppressed_by=Equals("s/1", 1)),
     )
+
+
+@pytest.mark.parametrize("wall", ["noon", float("nan"), [1]])
+def test_an_end_in_wall_time_that_is_none_is_refused(wall):
+    said = {"who": "Li", "why": "repair", "at": 0.0, "until": HOUR, "wall": wall}
+    with pytest.raises(ValueError, match="no time: "):
+        aside.restored(said, 0.0, 0.0)
+
+
+def test_a_clock_that_says_when_it_ends_moves_the_deadline_and_is_written():
+    """After a reboot that nobody can bridge: ended by the clock, on time, and not by the five minutes of waiting."""
+    before = engine_of(spec_of())
+    before.step(Clocks(0.0, 1e9, True, 0.0), 0.0)
+    ask(before, Action.SHELVE, 10.0, HOUR)
+    after = engine_of(spec_of(), now=5.0)
+    assert after.restore(before.save(), 0.0, bridged=False) == []
+    step = after.step(Clocks(20.0, 1e9 + 610.0, True, 0.0), 20.0)
+    assert step.deadline == 20.0 + HOUR - 600.0
+    assert "fire" in step.changed

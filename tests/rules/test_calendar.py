@@ -122,3 +122,15 @@ def test_a_schedule_and_a_point():
 def test_from_an_hour_to_the_same_is_a_whole_day(local, open_):
     """From eight to eight: it begins on its day and lasts until the next."""
     assert truth(spec.Schedule((4,), 8 * HOUR_S, 8 * HOUR_S), local) == (TRUE if open_ else FALSE)
+
+
+def test_what_it_says_has_moved_when_it_changed_and_not_when_it_was_asked():
+    calendar = Calendar(spec.Schedule(WORKING, 0, 1))
+    calendar.set(clocks("2026-11-20 00:00:00", 100.0))
+    assert [calendar.truth(NOW, at) for at in (100.0, 100.5, 101.0, 102.0)] == [TRUE, TRUE, FALSE, FALSE]
+    assert calendar.moved == [101.0, 101.0]
+
+
+def test_a_schedule_may_last_a_second():
+    engine = Engine([alarm(spec.Schedule((4,), 0, 1), "one")], {}, 0.0)
+    assert engine.alarms()["one"].state is State.NORMAL

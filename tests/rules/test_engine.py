@@ -411,3 +411,17 @@ def test_deadlines_that_came_to_nothing_take_no_memory():
         engine.step(good("s", 0.0, 0, at=20.0 * n + 1), 20.0 * n + 1)
         assert engine.step(None, 20.0 * n + 15).deadline is None
     assert len(engine._queue) <= 2
+
+
+def test_after_a_bug_the_delays_are_as_the_alarm_stands():
+    """One that struck between the two would else keep it from ever being raised."""
+    engine = engine_of(FIRE)
+    [alarm] = engine._alarms
+    alarm.timing.set(True)
+    alarm.broke(1.0)
+    assert not alarm.timing.active
+    for at in (2.0, 3.0):
+        said = engine.step(good("s", 9.0, 0, at=at), at).transitions
+        if said:
+            break
+    assert said[0].after is State.UNACKNOWLEDGED

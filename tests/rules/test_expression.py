@@ -35,6 +35,7 @@ SUM = spec.Cel("x - 2 * y > 5 && !on", (("x", "d/x"), ("y", "e/y"), ("on", "d/on
         ("abs(on)", "must be true or false"),
         ("on ? x > 1 : x", "must be true or false"),
         ("on ? x : x > 1", "must be true or false"),
+        ("abs(x, x) > 1", "kinds do not fit"),
         ("min(x) > 1", "kinds do not fit"),
         ("min(x, on) > 1", "kinds do not fit"),
         ("max(on, x) > 1", "kinds do not fit"),
@@ -172,3 +173,9 @@ def test_after_a_doubt_the_same_values_are_an_answer_again():
 
 def test_as_deep_as_allowed_is_allowed():
     assert mistake("(" * 20 + "x > 1" + ")" * 20, {"x": float}) is None
+
+
+def test_a_name_that_is_too_long_is_refused_beside_others():
+    long = "a" * 33
+    with pytest.raises(ValueError, match="other points"):
+        build(spec.Cel(f"x > 1 && {long} > 1", (("x", "d/x"), (long, "e/y"))), POINTS, 0.0)

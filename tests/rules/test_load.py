@@ -50,3 +50,25 @@ def test_no_flood_has_no_figures_and_one_that_lasts_has():
     assert (said["flood"], said["flood_alarms"], said["flood_first"]) == (True, 12, "a0")
     assert said["flood_grouped"] == 2
     assert said["flood_share"] == round((30.0 - 20.0) / 30.0, 4)
+
+
+def test_three_within_a_minute_chatter_and_the_first_of_a_zone_is_marked_hours_after_the_start():
+    load = Load(0.0)
+    said = [raised(load, 10 * HOUR + after_s) for after_s in (0, 30, 60, 121, 151)]
+    assert [Mark.CHATTERING in marks for marks in said] == [False, False, True, False, False]
+    assert [Mark.FIRST_OUT in marks for marks in said] == [True, False, False, False, False]
+    assert Mark.FIRST_OUT in raised(load, 11 * HOUR)
+
+
+def test_an_alarm_is_stale_after_a_whole_day():
+    assert [Load(0.0).status(now, [100.0])["stale"] for now in (24 * HOUR + 100, 24 * HOUR + 101)] == [0, 1]
+
+
+def test_the_share_of_floods_is_that_of_the_last_day():
+    """One that began before it counts from then on."""
+    load = Load(0.0)
+    for n in range(11):
+        raised(load, 10.0 + n, f"a{n}", spec(f"a{n}"))
+    load.wake(700.0)
+    end = next(end for since, end in load._floods if since == 20.0)
+    assert load.status(24 * HOUR + 100.0, [])["flood_share"] == round((end - 100.0) / (24 * HOUR), 4)

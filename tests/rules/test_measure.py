@@ -223,3 +223,15 @@ def test_a_window_of_ten_minutes_goes_over_a_restart_and_a_shorter_one_is_soon_f
     after.remember(before.remembered(), 0.0, 10_590.0)
     assert after.judge(590.0, GOOD, 10_590.0) == (TRUE if kept else UNKNOWN)
     assert after.judge(600.0, GOOD, 10_600.0) == (TRUE if kept else UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("level", "shift_s", "truth"), [(GOOD, 0.0, TRUE), (UNCERTAIN, 0.0, TRUE_UNCERTAIN), (GOOD, 50.0, TRUE_UNCERTAIN)]
+)
+def test_a_trend_over_a_restart_is_as_certain_as_its_values_were(level, shift_s, truth):
+    """Over a reboot it is not."""
+    before, after = Trend(0.5, 600.0), Trend(0.5, 600.0)
+    for at in range(0, 590, 10):
+        before.judge(float(at), level if at < 100 else GOOD, 10_000.0 + at)
+    after.remember(before.remembered(), shift_s, 10_590.0 + shift_s)
+    assert after.judge(590.0, GOOD, 10_590.0 + shift_s) == truth

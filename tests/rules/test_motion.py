@@ -41,3 +41,11 @@ def test_a_flipped_bit_is_a_change_in_doubt_and_two_of_them_another():
     assert judged(motion, (110.0, 2), (111.0, 1)) == [TRUE - 1, TRUE - 1]
     assert judged(motion, (112.0, 3)) == [TRUE]
     assert judged(motion, (211.9, 3), (212.0, 3), (213.0, 3)) == [TRUE, FALSE, FALSE]
+
+
+def test_what_was_read_back_is_not_written_again():
+    before, after = Motion(320.0, still=True), Motion(320.0, still=True)
+    judged(before, (10_000.0, 7), (10_200.0, 7))
+    after.remember(before.remembered(), 0.0, 10_300.0)
+    judged(after, (10_301.0, 7))
+    assert (after.edition, after.remembered()) == (0, before.remembered())

@@ -397,3 +397,14 @@ def test_an_exit_delay_of_a_second_is_one():
     house = House(replace(SPEC, exit_delay_s=1))
     house.read(door__open=1)
     assert house.arm() is None
+
+
+@pytest.mark.parametrize(("open_", "more"), [(NAMED, ""), (NAMED + 1, "and 1 more")])
+def test_what_keeps_it_from_arming_is_counted_beyond_what_is_named(open_, more):
+    zones = tuple(Zone(f"d{n}/open", Text(f"门{n}", f"door {n}")) for n in range(open_))
+    partition = Partition(PartitionSpec("office", Text("办公室", "office"), zones))
+    for zone in zones:
+        partition.take(zone.point, 1, Level.GOOD, 0.0)
+    told = partition.arm(Mode.AWAY, (), 0.0)
+    assert told.en.endswith(more or f"(d{NAMED - 1}/open) is open")
+    assert ("more" in told.en) is bool(more)

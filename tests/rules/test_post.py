@@ -202,3 +202,9 @@ def test_all_deltas_equal_what_is_saved_and_nothing_raises(events):
         assert {name: state for name, state in kept.items() if state is not None} == it.save()
         assert it.due > now
         assert set(it.scan(now).qualities) == {Quality.GOOD}
+
+
+def test_its_own_points_are_safety_points():
+    """An intrusion is looked at like a smoke."""
+    [group] = device(SPEC).groups
+    assert group.safety

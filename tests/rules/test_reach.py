@@ -81,6 +81,8 @@ def test_a_contradiction_is_found(when):
         All((Below("d/x", 7), Not(Above("d/x", 5)), Not(Below("d/x", 5)))),
         All((Not(Below("d/x", 5)), Not(Below("d/x", 5)), Not(Above("d/x", 5)))),
         All((Not(Above("d/x", 5)), Not(Above("d/x", 5)), Not(Below("d/x", 5)))),
+        All((Not(Outside("d/x", 5, 10)), Not(Below("d/x", 10)))),
+        All((Not(Outside("d/x", 5, 10)), Not(Above("d/x", 5)))),
         Any((NEVER, ON)),
         Outside("d/x", 10, 200),
         KOfN(2, (ON, OFF), 60),

@@ -77,3 +77,9 @@ def test_an_off_delay_begins_anew_with_each_alarm():
     assert not timing.step(FALSE, FALSE, 21)
     assert timing.due == 31
     assert timing.step(FALSE, FALSE, 31)
+
+
+def test_a_delay_that_has_passed_waits_for_nothing():
+    piece = OffDelay(10)
+    assert [piece.passed(FALSE, FALSE, at) for at in (0, 10)] == [False, True]
+    assert piece.due == NEVER

@@ -151,3 +151,9 @@ def test_an_input_that_was_never_heard_hides_not_the_others():
     computed = virtual("maximum")
     assert told(computed.take(scan("b", 29.9, 5))) == []
     assert told(computed.take(scan("b", 30.0, 5))) == [(30.0, 5.0, Quality.INCOMPLETE)]
+
+
+def test_an_input_that_was_not_heard_yet_is_waited_for_also_when_the_clock_runs_for_long():
+    computed = Virtual([VirtualSpec("virtual/v", "maximum", X, 30.0, 0.0)], GROUPS, 1000.0)
+    assert computed.take(scan("b", 1001.0, 5)) == []
+    assert told(computed.take(scan("b", 1030.0, 5))) == [(1030.0, 5.0, Quality.INCOMPLETE)]
