@@ -105,10 +105,8 @@ class CheckReport:
                 "Devices 设备",
                 (
                     "device 设备",
-                    "bus 总线",
-                    "address 地址",
-                    "name 名称",
-                    "place 位置",
+                    "name and place 名称和位置",
+                    "bus, address 总线、地址",
                     "points 测点",
                     "fastest 最快周期",
                     "template 模板",
@@ -116,10 +114,8 @@ class CheckReport:
                 tuple(
                     (
                         device.id,
-                        device.bus,
-                        str(device.address),
-                        device.name,
-                        device.place,
+                        f"{device.name}\n{device.place}".strip(),
+                        f"{device.bus} {device.address}",
                         str(device.points),
                         _s(device.fastest_s),
                         "proved 已验证" if device.proved else "UNPROVED 未验证",
@@ -128,10 +124,10 @@ class CheckReport:
                 ),
             ),
             Table(
-                "Alarms, and how late they can be with 0, 1, 2 dead devices 报警及最坏延迟（0、1、2 台设备失联）",
-                ("alarm 报警", "class 类别", "severity 级别", "text 文字", "place 位置", "0", "1", "2"),
+                "Alarms, and how late they can be 报警及最坏延迟",
+                ("alarm 报警", "text 文字", "class 类别", "with 0, 1, 2 dead devices 0、1、2 台设备失联时"),
                 tuple(
-                    (alarm.id, alarm.cls, alarm.severity, alarm.text, alarm.place, *map(_s, alarm.worst_s))
+                    (alarm.id, alarm.text, f"{alarm.cls}, {alarm.severity}", " / ".join(map(_s, alarm.worst_s)))
                     for alarm in self.alarms
                 ),
             ),
