@@ -121,6 +121,8 @@ class Line:
         self.down = down
         self._world.tell("line", self.name, "down" if down else "up")
         self._note()
+        for slave in self.slaves:
+            self._book.missed(slave.device, self._world.now)
         if down and self.port is not None:
             self.port.wake()
 
