@@ -151,7 +151,7 @@ def _expressions(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.BinOp(node.left, _ARITHMETIC[type(node.op)](), node.right)
         case ast.Constant(value=bool()):
             yield ast.Constant(not node.value)
-        case ast.Constant(value=int() | float()):
+        case ast.Constant(value=int() | float()) if node.value + 1 != node.value:
             yield ast.Constant(node.value + 1)
         case ast.Attribute(attr="inf"):
             yield ast.Constant(0.0)

@@ -32,6 +32,7 @@ def changes(source):
         ("x = a + b", ["a + b -> a - b"]),
         ("x = a + 'text'", []),
         ("x = 5", ["5 -> 6"]),
+        ("x = 1e300", []),
         ("x = True", ["True -> False"]),
         ("x = 'text'", []),
         ("x = math.inf", ["math.inf -> 0.0"]),

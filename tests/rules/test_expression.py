@@ -4,13 +4,14 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 
 from gateway.model import Quality, Scan
 from rules import spec
 from rules.condition import Points, build
-from rules.expression import LONGEST, Program, mistake
+from rules.expression import LONGEST, MOST_POINTS, Program, mistake
 from rules.truth import FALSE, FALSE_UNCERTAIN, NOW, SURE, TRUE, TRUE_UNCERTAIN, UNKNOWN
 
 POINTS = Points({("d", 0): ("d/x", "d/on"), ("e", 0): ("e/y", "e/word")})
@@ -36,6 +37,7 @@ SUM = spec.Cel("x - 2 * y > 5 && !on", (("x", "d/x"), ("y", "e/y"), ("on", "d/on
         ("on ? x > 1 : x", "must be true or false"),
         ("on ? x : x > 1", "must be true or false"),
         ("abs(x, x) > 1", "kinds do not fit"),
+        ("t == 'ab' ? x : x > 1", "must be true or false"),
         ("min(x) > 1", "kinds do not fit"),
         ("min(x, on) > 1", "kinds do not fit"),
         ("max(on, x) > 1", "kinds do not fit"),
@@ -179,3 +181,12 @@ def test_a_name_that_is_too_long_is_refused_beside_others():
     long = "a" * 33
     with pytest.raises(ValueError, match="other points"):
         build(spec.Cel(f"x > 1 && {long} > 1", (("x", "d/x"), (long, "e/y"))), POINTS, 0.0)
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(MOST_POINTS, True), (MOST_POINTS + 1, False)])
+def test_only_so_many_points(count, allowed):
+    names = tuple((f"p{n}", f"s/{n}") for n in range(count))
+    points = Points({("s", 0): tuple(point for _, point in names)})
+    when = spec.Cel(" + ".join(name for name, _ in names) + " > 1", names)
+    with nullcontext() if allowed else pytest.raises(ValueError, match="too many"):
+        build(when, points, 0.0)
