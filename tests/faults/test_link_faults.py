@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -134,7 +135,7 @@ async def test_acknowledgements_of_every_wrong_kind_lose_nothing(tmp_path, pki):
 def resources():
     """Descriptors, threads, resident KiB."""
     gc.collect()
-    pages = int(open("/proc/self/statm").read().split()[1])  # noqa: SIM115  # procfs, read at once
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
     return len(os.listdir("/proc/self/fd")), threading.active_count(), pages * os.sysconf("SC_PAGESIZE") // 1024
 
 
