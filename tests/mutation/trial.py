@@ -6,7 +6,7 @@
 * `try_loaded`: everything is loaded anew with the mutant in the place of its module: for the others, seconds.
 
 Only tests that run the changed line are run, the cheapest and the likeliest to notice first, up to the first that fails. A property is tried with the
-same examples each time, and never made smaller. What takes ten times as long as it should, or too much memory, is killed.
+same examples each time, and never made smaller. What takes far too long, or too much memory, is killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import pytest
 from tests.mutation.mutants import Mutant
 
 PATIENCE_S = 5.0
-"""Processor time that a test may take besides ten times what it took without a mutant."""
+"""Processor time that a test may take besides three times what it took without a mutant, all examples and coverage included."""
 LIMIT_S = 300.0
 """A mutant that neither ends nor computes so long hangs: killed."""
 MEMORY_BYTES = 3 << 30
@@ -77,7 +77,7 @@ def plan(mutant: Mutant, seen: Seen, kills: Counter[str]) -> Trial:
     found = [test for test in seen.cost_s if loaded or wanted & set(seen.lines.get(test, {}).get(mutant.module, ()))]
     own = f"/test_{mutant.module.rpartition('.')[2]}.py::"
     found.sort(key=lambda test: (seen.cost_s[test] + 0.01) / (1 + kills[test] + 50 * (own in test)))
-    return Trial(mutant, tuple(found), tuple(PATIENCE_S + 10 * seen.cost_s[test] for test in found))
+    return Trial(mutant, tuple(found), tuple(PATIENCE_S + 3 * seen.cost_s[test] for test in found))
 
 
 def options(tree: Path) -> list[str]:
