@@ -214,7 +214,9 @@ def _fit_words(device: scanning.Device) -> str:
 
 
 def record(
-    target: Annotated[str, typer.Argument(help="Device or line; all, when left out. 设备或线路")] = "",
+    target: Annotated[
+        str, typer.Argument(help="Device, line, or a line's port; all, when left out. 设备、线路或其串口")
+    ] = "",
     site: Annotated[
         Path | None, typer.Option("--stand-alone", help="Site file; opens the line itself. 站点文件，独占打开")
     ] = None,

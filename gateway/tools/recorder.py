@@ -12,7 +12,7 @@ from gateway.clock import boot_id
 from gateway.config import Site
 from gateway.errors import BusError
 from gateway.lending import layout, tells_texts
-from gateway.model import Text
+from gateway.model import BusSpec, Text
 from gateway.poller import tapped
 from gateway.tools.channel import Channel, ToolError
 from gateway.tools.lines import OwnLine
@@ -25,8 +25,12 @@ PACE_S = 0.5
 
 def live(file: IO[str], channel: Channel, target: str, lasting_s: float, tell: Tell) -> int:
     """What the running gateway reads; asks nothing itself. Returns the number of events."""
-    buses = {row["id"] for row in channel.about["buses"]}
-    which = {"bus": target} if target in buses else {"device": target} if target else {}
+    lines = {
+        name: row["id"]
+        for row in channel.about["buses"]
+        for name in (row["port"] or f"{row['host']}:{row['tcp_port']}", row["id"])
+    }
+    which = {"bus": lines[target]} if target in lines else {"device": target} if target else {}
     begun = channel.ask({"do": "tap", **which})
     about = channel.about
     header = {
@@ -49,7 +53,10 @@ def live(file: IO[str], channel: Channel, target: str, lasting_s: float, tell: T
 
 
 def alone(file: IO[str], site: Site, target: str, lasting_s: float, tell: Tell) -> int:
-    """The devices of one line, asked in turn on a port of our own. Returns the number of events."""
+    """The devices of one line, which may be named by its port, asked in turn on a port of our own. Returns the number of
+    events."""
+    lines = {name: spec.id for spec in site.buses for name in (where(spec), spec.id)}
+    target = lines.get(target, target)
     asked = [one for one in site.devices if target in (one.id, one.bus) and DRIVERS[one.driver].open]
     specs = [spec for spec in site.buses if spec.id in {one.bus for one in asked}]
     if len(specs) != 1:
@@ -93,6 +100,11 @@ def alone(file: IO[str], site: Site, target: str, lasting_s: float, tell: Tell) 
                         return writer.events
             line.listen(begun + passed_s + PACE_S - time.monotonic())
     return writer.events
+
+
+def where(spec: BusSpec) -> str:
+    """The port of a line as a person names it: a path, or host and port."""
+    return spec.port or f"{spec.host}:{spec.tcp_port}"
 
 
 def _noted(writer: Writer, bus: str, begun: float) -> Callable[[str, bytes], Any]:

@@ -165,6 +165,9 @@ async def test_the_running_gateway_is_recorded_without_asking_more(simulated, tm
     async with Gateway(tmp_path, line.path) as gateway:
         told = await asyncio.to_thread(gengfu, "record", "one", "--socket", gateway.socket, "--for", "2s", "-o", path)
         assert told.returncode == 0, told.stderr
+        port = tmp_path / "port.jsonl"
+        told = await asyncio.to_thread(gengfu, "record", line.path, "--socket", gateway.socket, "--for", "1s", "-o", port)
+        assert told.returncode == 0, told.stderr
         status = json.loads((await asyncio.to_thread(gengfu, "status", "--socket", gateway.socket, "--json")).stdout)
     header, *events = rows(path)
     assert (header["gengfu_recording"], header["gateway"], header["what"]) == (1, "test-01", "one")
@@ -173,6 +176,7 @@ async def test_the_running_gateway_is_recorded_without_asking_more(simulated, tm
     assert {event["device"] for event in events if "device" in event} == {"one"}
     assert all(0 <= event["t"] <= 5 for event in events)
     assert status["parts"]["bus line-1"]["lent"]["exchanges"] == 0
+    assert {event["device"] for event in rows(port)[1:] if "device" in event} == {"one", "tilt"}  # named by its port
 
 
 def test_a_recording_that_breaks_off_is_read_up_to_there(tmp_path, site):
