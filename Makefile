@@ -73,7 +73,7 @@ faults: .venv/ready ## The full figures of the fault tests (long); the suite run
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_serial_faults.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_apply_cut.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
-	@$(BIN)/python -m tests.simulation --seeds 0..1999 --minutes 1440
+	@$(BIN)/python -m tests.simulation --seeds 0..1999 --minutes 10
 
 mutants: .venv/ready ## Do the tests of the rules bite? Hours; goes on where it ended. The survivors stand in docs/MUTANTS.md
 	@$(BIN)/python -m tests.mutation
