@@ -32,7 +32,7 @@ demo: .venv/ready ## Run the whole thing on simulated devices (Ctrl-C ends it)
 	@$(BIN)/gengfu demo
 
 test: .venv/ready ## Run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/ready ## Lint, types, import contract, generated references
 	@$(BIN)/ruff check .
