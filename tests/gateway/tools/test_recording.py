@@ -166,7 +166,9 @@ async def test_the_running_gateway_is_recorded_without_asking_more(simulated, tm
         told = await asyncio.to_thread(gengfu, "record", "one", "--socket", gateway.socket, "--for", "2s", "-o", path)
         assert told.returncode == 0, told.stderr
         port = tmp_path / "port.jsonl"
-        told = await asyncio.to_thread(gengfu, "record", line.path, "--socket", gateway.socket, "--for", "1s", "-o", port)
+        told = await asyncio.to_thread(
+            gengfu, "record", line.path, "--socket", gateway.socket, "--for", "1s", "-o", port
+        )
         assert told.returncode == 0, told.stderr
         status = json.loads((await asyncio.to_thread(gengfu, "status", "--socket", gateway.socket, "--json")).stdout)
     header, *events = rows(path)
