@@ -33,6 +33,8 @@ Tcp = Annotated[str, typer.Option("--tcp", help="HOST:PORT of a Modbus TCP or se
 Rtu = Annotated[bool, typer.Option("--rtu", help="--tcp is a serial server (RTU over TCP). 串口服务器透传")]
 BusName = Annotated[str, typer.Option("--bus", help="Only this line of the site. 只用这条线路")]
 
+INSTALLED = Path("/etc/gengfu/site.yaml")
+
 
 @contextmanager
 def told() -> Iterator[None]:
@@ -258,9 +260,21 @@ def _seconds(text: str) -> float:
     return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])
 
 
+def _site(given: Path | None, rules: Path | None) -> Path:
+    """The site of a recording: given, the installed one, or the one whose rules are asked for."""
+    if given is None:
+        given = INSTALLED if INSTALLED.exists() else rules
+    if given is None:
+        raise ToolError(Text("请用 --site 指定站点文件", "name a site file: --site"))
+    return given
+
+
 def replay(
     file: Annotated[Path, typer.Argument(help="Recording. 录制文件")],
-    site: Annotated[Path, typer.Option("--site", help="Site file with the devices and rules. 站点文件")],
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", help="Site file with the devices and rules; default: the installed one. 站点文件"),
+    ] = None,
     rules: Annotated[
         Path | None, typer.Option(help="Another site file, to compare its rules. 另一站点文件，用于比较规则")
     ] = None,
@@ -275,7 +289,7 @@ def replay(
     """
     with told():
         recording = recordings.load(file)
-        loaded = config.load(site)
+        loaded = config.load(_site(site, rules))
         if golden:
             if golden not in {device.id for device in loaded.devices}:
                 raise ToolError(Text(f"没有设备 {golden}", f"no device {golden}"))

@@ -78,6 +78,14 @@ def test_other_rules_are_compared(tmp_path, site):
     assert ("fire", "new") in found
 
 
+def test_without_a_site_the_asked_rules_are_those_of_the_recording(tmp_path, site):
+    """`gengfu replay --rules NEW RECORDING`; with neither, nobody knows whose values these are."""
+    path = recorded(tmp_path, [scan(0.0, 1.0), scan(1.0, 9.0)])
+    assert gengfu("replay", "--rules", site, path).returncode == 0
+    told = gengfu("replay", path)
+    assert (told.returncode, "--site" in told.stderr) == (1, True)
+
+
 def test_what_does_not_fit_the_site_is_skipped_and_counted(tmp_path, site):
     path = recorded(tmp_path, [scan(0.0, 1.0), scan(1.0, 1.0) | {"device": "foreign"}, scan(2.0, 1.0) | {"group": 77}])
     answer = json.loads(gengfu("replay", path, "--site", site, "--json").stdout)
