@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gateway.model import Action, AlarmClass, Command, Deadline, Quality, Scan, State
+from gateway.model import Action, AlarmClass, Command, Deadline, Quality, Scan, Severity, State, Text
 from rules import aside
 from rules.clocks import Clocks
 from rules.engine import Engine
-from rules.spec import LIFE, Above, Equals
+from rules.spec import LIFE, Above, AlarmSpec, Equals
 from tests.rules.transcript import LETTERS, alarm, good, play
 
 GROUPS = {("s", 0): ("s/x", "s/y")}
@@ -549,3 +549,26 @@ def test_a_clock_that_says_when_it_ends_moves_the_deadline_and_is_written():
     step = after.step(Clocks(20.0, 1e9 + 610.0, True, 0.0), 20.0)
     assert step.deadline == 20.0 + HOUR - 600.0
     assert "fire" in step.changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "raised"),
+    [(Equals("d/s", 1), True), (Equals("d/s", 2), False), (None, False)],
+    ids=["same", "other", "none"],
+)
+def test_a_delay_that_ran_under_another_suppression_begins_anew(changed, raised):
+    """What is remembered belongs to a rule; the suppression is a part of it."""
+
+    def engine(suppressed_by, now):
+        text = Text("高", "high")
+        spec = AlarmSpec(
+            "a", AlarmClass.WATER, Severity.LOW, Above("d/x", 5), text, on_delay_s=10.0, suppressed_by=suppressed_by
+        )
+        return Engine([spec], {("d", 0): ("d/x", "d/s")}, now)
+
+    before = engine(Equals("d/s", 1), 0.0)
+    before.step(Scan("d", 0, 1.0, (9.0, 0), bytes(2)), 1.0)
+    after = engine(changed, 12.0)
+    assert after.restore(before.save(), 0.0) == []
+    step = after.step(Scan("d", 0, 12.0, (9.0, 0), bytes(2)), 12.0)
+    assert bool(step.transitions) is raised
