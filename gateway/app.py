@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway import config, health, last_good
+from gateway import apart, health, keys, last_good
+from gateway.blueprint import Site
 from gateway.bridge import bridge as bridge
 from gateway.changing import Changing
 from gateway.crew import Crew
@@ -42,17 +43,19 @@ HAND_OVER_S = 2.5
 """At the end: longest wait for the last receipts. A district gives its telemetry position every two seconds."""
 
 
-def run(path: Path) -> int:
-    """``gengfu run``: until SIGTERM or SIGINT. Returns the exit status."""
+def run(path: Path, begun: apart.Reading) -> int:
+    """``gengfu run``: until SIGTERM or SIGINT. Returns the exit status. `begun`: its reading, which needs no waiting for the imports."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         starts = last_good.of_this_boot(path)
         seams = system()
-        site, last_known_good = last_good.load(path, starts, seams.clock.monotonic())
+        site, last_known_good = last_good.load(path, starts, seams.clock.monotonic(), begun)
     except ConfigError as error:
         for mistake in error.mistakes:
             log.error("%s", mistake)
         return EX_CONFIG
+    finally:
+        begun.drop()
     status = 0
     try:
         starts.begin(seams.clock.monotonic())
@@ -68,7 +71,7 @@ def run(path: Path) -> int:
 
 
 async def watch(
-    site: config.Site,
+    site: Site,
     seams: Seams,
     *,
     last_known_good: bool = False,
@@ -139,18 +142,18 @@ async def _hear(again: asyncio.Event, changing: Changing) -> None:
         await changing.hang_up()
 
 
-def _tell(site: config.Site, opened: Sequence[Opened]) -> None:
+def _tell(site: Site, opened: Sequence[Opened]) -> None:
     """What is wrong at the start and stops nothing."""
     for lane, found in zip(Lane, opened, strict=True):
         if found.set_aside:
             log.error("journal %s was damaged and set aside as %s", lane, found.set_aside)
         if not found.durable:
             log.error("journal %s cannot be written: %s", lane, found.why)
-    for mistake in config.uplink_mistakes(site):
+    for mistake in keys.mistakes(site):
         log.error("%s", mistake)
 
 
-def _journal(lane: Lane, site: config.Site, seams: Seams, worker: Worker) -> Journal:
+def _journal(lane: Lane, site: Site, seams: Seams, worker: Worker) -> Journal:
     folder = Path(site.journal.directory)
     quota = site.journal.alarm_quota_bytes if lane is Lane.ALARM else site.journal.telemetry_quota_bytes
     return Journal(lane, folder / f"{lane.value}.db", site.gateway.id, seams.clock, worker, quota, seams.random_hex)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.config import Site
+from gateway.blueprint import Site
 from gateway.model import Device, Place, Text
 from rules.condition import Key
 from rules.spec import AlarmSpec

@@ -35,7 +35,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gateway import config, last_good, trial
+from gateway import apart, last_good, trial
+from gateway.blueprint import Site
 from gateway.change import Change, compare
 from gateway.control import Answer, Caller, Refused
 from gateway.crew import Crew, Run
@@ -318,16 +319,11 @@ class Changing:
         self._last = {"stage": stage, **why._asdict()}
 
 
-def _read(path: Path, *, draft: bool) -> tuple[config.Site, str]:
+def _read(path: Path, *, draft: bool) -> tuple[Site, str]:
     """The site and its digest. Raises ConfigError with every mistake, those that a start would let pass among them."""
-    from gateway import check, lint
-
     source = path.with_name(f".{path.name}.draft") if draft else path
     digest = last_good.digest(source)
-    site = config.load(source, root=path.parent)
-    if mistakes := [*config.uplink_mistakes(site), *lint.late(site, check.report(site))]:
-        raise ConfigError(mistakes)
-    return replace(site, source=path), digest
+    return replace(apart.judged(source, path.parent), source=path), digest
 
 
 def _named(change: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from drivers import DRIVERS
 from drivers.contract import Driver, Exchange, Framing
-from gateway.config import Site, load, uplink_mistakes
+from gateway import keys
+from gateway.blueprint import Site
+from gateway.config import load
 from gateway.errors import BusError, ConfigError
 from gateway.model import BusKind, BusSpec, Device, Text
 from gateway.site.rules import TURNAROUND_S, leaves
@@ -137,7 +139,7 @@ class CheckReport:
 def check(path: Path, templates: Path | None = None, drivers: Mapping[str, Driver] = DRIVERS) -> CheckReport:
     """Raises `ConfigError` with every mistake, those of the uplinks' certificates and keys included."""
     site = load(path, templates, drivers)
-    if mistakes := uplink_mistakes(site):
+    if mistakes := keys.mistakes(site):
         raise ConfigError(mistakes)
     return report(site, drivers)
 

@@ -15,9 +15,12 @@ def main() -> None:
         if len(arguments) != 2:
             sys.stderr.write("usage: gengfu run SITE.yaml\n用法：gengfu run 站点文件.yaml\n")
             sys.exit(USAGE)
+        from gateway.apart import Reading
+
+        begun = Reading(Path(arguments[1]))  # beside the imports of the daemon
         from gateway.app import run
 
-        sys.exit(run(Path(arguments[1])))
+        sys.exit(run(Path(arguments[1]), begun))
     from gateway.commands import app
 
     app(prog_name="gengfu")

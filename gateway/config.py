@@ -5,17 +5,15 @@ Guarantees
   it uses, each with file, line and dotted path, in Chinese and English. Whatever the file is, nothing else escapes.
 * Relative paths are relative to the site file's directory. Booleans are 0 and 1, labels are their numbers.
 * One cause, one mistake: a device whose own description is wrong causes no mistakes in the alarms that use it.
-* Certificates and keys are not looked at by `load`: a bad key stops that uplink alone (law 8), see `uplink_mistakes`.
+* Certificates and keys are not looked at: a bad key stops that uplink alone (law 8), see `gateway.keys`.
 
 It does not watch the file, create directories or open anything but the site file and its templates.
 """
 
 from __future__ import annotations
 
-import ssl
-import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +21,9 @@ import drivers as drivers_package
 from drivers import DRIVERS
 from drivers.contract import Driver
 from gateway import health
-from gateway import keys as private_keys
-from gateway.errors import ConfigError, Mistake
-from gateway.model import BusSpec, Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
+from gateway.blueprint import Site
+from gateway.errors import ConfigError
+from gateway.model import Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import outputs as site_outputs
 from gateway.site import post as site_post
 from gateway.site import reference as site_reference
@@ -48,10 +46,9 @@ from gateway.site.shape import Shape
 from gateway.site.shapes_when import WhenShape
 from gateway.site.template import Templates
 from gateway.site.words import validate
-from gateway.site.yaml_lines import Document, dotted, read, unreadable
+from gateway.site.yaml_lines import Document, dotted, read
 from rules import post
 from rules.spec import AlarmSpec
-from rules.virtual import VirtualSpec
 
 S = TypeVar("S", bound=Shape)
 
@@ -62,38 +59,6 @@ LONGEST_SOCKET_BYTES = 107
 
 reference = site_reference.reference
 json_schema = site_reference.json_schema
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A site that can run."""
-
-    gateway: GatewaySpec
-    buses: tuple[BusSpec, ...]
-    devices: tuple[Device, ...]
-    alarms: tuple[AlarmSpec, ...]
-    """Those of the file, those of the rule library, then ``<device>/silent`` for each device."""
-    uplinks: tuple[UplinkSpec, ...]
-    journal: JournalSpec
-    report: ReportSpec
-    source: Path
-    unproved: frozenset[str] = frozenset()
-    """Devices whose template was never proved by frames of a manual or a recorded device: people are told."""
-    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
-    """Dotted path -> line in `source`, of the uplinks."""
-    metrics: MetricsSpec | None = None
-    library: Chosen = field(default_factory=Chosen, repr=False, compare=False)
-    """What the rule library made of it."""
-    builtin: tuple[Device, ...] = ()
-    """Devices that the gateway makes itself."""
-    utc_offset_s: float = 0.0
-    """Of the local time that people at the site use."""
-    computed: tuple[VirtualSpec, ...] = ()
-    """In the order of the groups of the built-in device ``virtual``."""
-    post: post.PostSpec = field(default_factory=post.PostSpec)
-    """Guard level and partitions."""
-    guard_room: site_outputs.GuardRoom = field(default_factory=site_outputs.GuardRoom)
-    """Lamps, sounders and keys."""
 
 
 def load(
@@ -109,30 +74,29 @@ def load(
     site file: an installer adds a device model there without touching the program. `root`: what relative paths in the file count
     from; the file's own folder when None.
     """
+    return load_with_library(path, templates, drivers, root=root)[0]
+
+
+def load_with_library(
+    path: Path,
+    templates: Path | None = None,
+    drivers: Mapping[str, Driver] = DRIVERS,
+    *,
+    root: Path | None = None,
+) -> tuple[Site, Chosen]:
+    """The same, with what the rule library made of it: for people who ask."""
     document = read(path)
     known = Templates([templates] if templates else [path.parent / "templates", TEMPLATES], drivers)
-    site = _site(document, path, root or path.parent, known, drivers)
+    made = _site(document, path, root or path.parent, known, drivers)
     mistakes = document.mistakes + known.mistakes
-    if mistakes or site is None:
+    if mistakes or made is None:
         raise ConfigError(sorted(mistakes, key=lambda one: (one.file != document.file, one.file, one.line)))
-    return site
-
-
-def uplink_mistakes(site: Site) -> list[Mistake]:
-    """What is wrong with the certificates and keys of the uplinks. `check` refuses the file for it; a gateway that
-    starts refuses that uplink alone, since local alarms must not depend on it (law 8)."""
-    mistakes = []
-    for index, uplink in enumerate(site.uplinks):
-        for key, text in _certificates(uplink):
-            path = f"uplinks[{index}].{key}"
-            line = site.lines.get(path, site.lines.get(f"uplinks[{index}]", 1))
-            mistakes.append(Mistake(str(site.source), line, path, text.en, text.zh))
-    return mistakes
+    return made
 
 
 def _site(
     document: Document, path: Path, root: Path, templates: Templates, drivers: Mapping[str, Driver]
-) -> Site | None:
+) -> tuple[Site, Chosen] | None:
     validate(SiteFrame, document.value, document, ())
     gateway = _section(GatewayShape, "gateway", document)
     journal = _section(JournalShape, "journal", document)
@@ -170,7 +134,7 @@ def _site(
         document.complain(("gateway", "control_socket"), text)
     if document.mistakes or templates.mistakes or gateway is None or journal is None or report is None:
         return None
-    return Site(
+    site = Site(
         GatewaySpec(gateway.id, site_rules.place(gateway.place), socket),
         tuple(buses.values()),
         tuple(reader.devices.values()),
@@ -187,13 +151,13 @@ def _site(
         frozenset(reader.unproved),
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
         metrics,
-        chosen,
         builtin,
         calendar.utc_offset_h * 3600,
         computed,
         watch,
         guard_room,
     )
+    return site, chosen
 
 
 def _metrics(document: Document) -> MetricsSpec | None:
@@ -248,38 +212,3 @@ def _uplinks(document: Document, root: Path) -> tuple[UplinkSpec, ...]:
         for shape in shapes
         if shape is not None
     )
-
-
-def _certificates(uplink: UplinkSpec) -> list[tuple[str, Text]]:
-    found = []
-    for key in ("ca", "certificate", "key"):
-        path = Path(getattr(uplink, key))
-        try:
-            mode = path.stat().st_mode
-            with path.open("rb"):
-                pass
-        except OSError as error:
-            why = unreadable(error)
-            found.append((key, Text(f"{path}：{why.zh}", f"{path}: {why.en}")))
-            continue
-        if key == "key" and private_keys.is_open(path):
-            text = Text(
-                f"私钥可被其他用户访问（{stat.S_IMODE(mode):04o}）；请 chmod 600",
-                f"others have access to the private key ({stat.S_IMODE(mode):04o}); chmod 600",
-            )
-            found.append((key, text))
-    return found or _unusable(uplink)
-
-
-def _unusable(uplink: UplinkSpec) -> list[tuple[str, Text]]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(uplink.ca)
-    except ssl.SSLError:
-        return [("ca", Text("不是 PEM 证书", "is no certificate in PEM format"))]
-    try:
-        context.load_cert_chain(uplink.certificate, uplink.key, password=lambda: b"")  # never ask at a terminal
-    except ssl.SSLError as error:
-        why = error.reason or "PEM"
-        return [("certificate", Text(f"证书和私钥不可用（{why}）", f"certificate and key cannot be used ({why})"))]
-    return []

@@ -25,8 +25,8 @@ from typing import Any
 import serial
 
 from gateway import certificates, keys
+from gateway.blueprint import Site
 from gateway.clock import Clock
-from gateway.config import Site
 from gateway.errors import LinkError
 from gateway.link import tls
 from gateway.model import BusKind, BusSpec, UplinkSpec

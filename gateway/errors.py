@@ -13,9 +13,10 @@ Anything else is a bug: `gateway.restart` guards it, logs it once and tries agai
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
-from gateway.model import Quality, Scan
+from gateway.model import Quality, Scan, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,11 @@ class LinkError(Exception):
 
 class StorageError(Exception):
     """The disk failed a commit or a read. Reaction: the pipeline announces alarms anyway and raises a storage fault."""
+
+
+def unreadable(error: OSError | ValueError) -> Text:
+    """Why a file cannot be read."""
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    known = {errno.ENOENT: "文件不存在", errno.EACCES: "没有权限", errno.EISDIR: "是目录"}
+    zh = known.get(error.errno or 0) if isinstance(error, OSError) else None
+    return Text(f"无法读取：{zh or why}", f"cannot be read: {why}")

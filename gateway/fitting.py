@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from drivers import DRIVERS
 from gateway.annunciator import Line
+from gateway.blueprint import Site
 from gateway.clock import Clock
-from gateway.config import Site
 from gateway.ends import End, Led, Relay, Take
 from gateway.field import gpio
 from gateway.model import Device, Point

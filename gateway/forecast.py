@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.config import Site
+from gateway.blueprint import Site
 from gateway.model import BusKind, Device, Group, Kind, Text
 from gateway.wire.pack import Layout
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway import health
-from gateway.config import Site
+from gateway.blueprint import Site
 from gateway.model import BusKind, Command, Device, Group, Scan, Text, Transition
 from gateway.plausible import Plausible
 from rules import post, virtual

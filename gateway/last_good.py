@@ -24,7 +24,8 @@ import os
 import shutil
 from pathlib import Path
 
-from gateway import config
+from gateway import apart
+from gateway.blueprint import Site
 from gateway.clock import boot_id
 from gateway.errors import ConfigError
 
@@ -72,26 +73,28 @@ class Starts:
             log.warning("starts cannot be counted: %s", error)
 
 
-def load(path: Path, starts: Starts | None = None, now: float = 0.0) -> tuple[config.Site, bool]:
+def load(
+    path: Path, starts: Starts | None = None, now: float = 0.0, begun: apart.Reading | None = None
+) -> tuple[Site, bool]:
     """The site, and whether it is the last known good one. Raises ConfigError when there is neither.
 
-    `now`: monotonic seconds of `starts`."""
+    `now`: monotonic seconds of `starts`. `begun`: the file as it is, which is being read already."""
     crashes = starts.crashes(now) if starts else 0
     try:
         if crashes >= CRASHES and (kept := _kept(path)) and not _same(path, kept):
             log.error("%d starts within %.0f s ended early; running the last known good site", crashes, CRASH_SPAN_S)
             log.error("网关在 %.0f 秒内 %d 次异常退出；使用上次有效配置", CRASH_SPAN_S, crashes)
-            return config.load(kept / path.name, root=path.parent), True
+            return apart.load(kept / path.name, path.parent), True
         if (kept := _kept(path)) and is_doubted(path) and not _same(path, kept):
             log.error("%s was undone, or its trial was cut off; running the last known good: gengfu apply", path)
             log.error("%s 曾被撤销或试运行中断；使用上次有效配置；可用 gengfu apply 再试", path)
-            return config.load(kept / path.name, root=path.parent), True
-        return config.load(path), False
+            return apart.load(kept / path.name, path.parent), True
+        return (begun or apart.Reading(path)).result(), False
     except ConfigError as refused:
         kept = _kept(path)
         if kept is None:
             raise
-        site = config.load(kept / path.name, root=path.parent)
+        site = apart.load(kept / path.name, path.parent)
         for mistake in refused.mistakes:
             log.error("%s", mistake)
         log.error("%s is refused; running the last known good configuration", path)

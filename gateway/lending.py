@@ -30,8 +30,8 @@ from typing import Any
 from drivers import DRIVERS
 from drivers.contract import Exchange, Reply
 from drivers.modbus_reads import read_only
+from gateway.blueprint import Site
 from gateway.clock import Clock
-from gateway.config import Site
 from gateway.control import Answer, Caller, Refused, Talk
 from gateway.errors import BusError
 from gateway.field.line import Timing

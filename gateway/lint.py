@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
+from gateway.blueprint import Site
 from gateway.check import CheckReport
-from gateway.config import Site
 from gateway.errors import Mistake
 from gateway.field.line import Timing
 from gateway.model import AlarmClass, BusKind, Kind, Point, PointClass, Text

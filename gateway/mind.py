@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.config import Site
+from gateway.blueprint import Site
 from gateway.judged import judged
 from gateway.model import Device, Group
 from gateway.plausible import Plausible

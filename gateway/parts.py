@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from drivers import DRIVERS
 from gateway import __version__ as VERSION
-from gateway import config, guardroom, health
+from gateway import guardroom, health
+from gateway.blueprint import Site
 from gateway.bridge import bridge
 from gateway.certificates import Ending
 from gateway.change import Change
@@ -82,7 +83,7 @@ class Fresh(NamedTuple):
 class Parts:
     """Everything that runs, made from a site; `watch` starts it."""
 
-    def __init__(self, site: config.Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
+    def __init__(self, site: Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
         clock = seams.clock
         self.clock, self.guard, self.run_id, self._seams = clock, Guard(), opened.run, seams
         self.alarms, self.telemetry = alarms, telemetry
@@ -113,7 +114,7 @@ class Parts:
         self.keep_uplinks()
 
     @property
-    def site(self) -> config.Site:
+    def site(self) -> Site:
         return self.mind.site
 
     @property
@@ -132,7 +133,7 @@ class Parts:
     def plausible(self) -> Plausible:
         return self.mind.plausible
 
-    def make(self, site: config.Site, buses: Collection[str], uplinks: Collection[str]) -> Fresh:
+    def make(self, site: Site, buses: Collection[str], uplinks: Collection[str]) -> Fresh:
         """Those of these names that the site uses. Opens nothing."""
         used = [spec for spec in site.buses if spec.id in buses and _on(site, spec.id)]
         made = {spec.id: self._seams.bus(spec, self.clock) for spec in used if spec.kind is not BusKind.LISTEN}
@@ -205,7 +206,7 @@ class Parts:
         port = Datagrams if spec.transport == "udp" else Listener
         return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard, self.pipeline.once_written)
 
-    def _uplink(self, spec: UplinkSpec, site: config.Site) -> Uplink:
+    def _uplink(self, spec: UplinkSpec, site: Site) -> Uplink:
         return Uplink(
             spec,
             site.gateway.id,
@@ -354,7 +355,7 @@ def _counters(lane: Journal) -> Callable[[], object]:
     return status
 
 
-def _on(site: config.Site, bus: str) -> list[Device]:
+def _on(site: Site, bus: str) -> list[Device]:
     return [device for device in site.devices if device.bus == bus]
 
 

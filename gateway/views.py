@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.blueprint import Site
 from gateway.clock import Clock
-from gateway.config import Site
 from gateway.control import Refused
 from gateway.model import Deadline, Device, Kind, Level, Place, Point, Quality, Sample, Scan, Text
 from gateway.pipeline import Pipeline

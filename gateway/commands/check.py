@@ -15,8 +15,8 @@ from gateway.commands.console import EX_CONFIG, AsJson, err, out, table
 from gateway.errors import ConfigError, Mistake
 
 if TYPE_CHECKING:  # what only some commands need is imported by them
+    from gateway.blueprint import Site
     from gateway.check import CheckReport
-    from gateway.config import Site
     from gateway.forecast import Forecast
     from rules.scenario import Scenario
 
@@ -62,7 +62,7 @@ def check(
 
 def _look(path: Path) -> _Seen:
     from gateway import check as checking
-    from gateway import config, forecast, lint
+    from gateway import config, forecast, keys, lint
 
     try:
         site = config.load(path)
@@ -70,7 +70,7 @@ def _look(path: Path) -> _Seen:
         return _Seen(mistakes=list(error.mistakes))
     report, storage = checking.report(site), forecast.forecast(site)
     return _Seen(
-        [*config.uplink_mistakes(site), *lint.late(site, report)],
+        [*keys.mistakes(site), *lint.late(site, report)],
         [*_warnings(site, report), *_of_storage(site, storage)],
         report,
         storage,

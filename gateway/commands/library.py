@@ -13,7 +13,8 @@ from gateway.commands.console import EX_CONFIG, AsJson, err, out, table
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway.config import Site
+    from gateway.blueprint import Site
+    from gateway.site.chosen import Chosen
     from gateway.site.library import Rule
 
 EXPLAIN = "explain"
@@ -94,12 +95,11 @@ def _of_site(path: Path, as_json: bool) -> None:
     from gateway import config
 
     try:
-        loaded = config.load(path)
+        loaded, chosen = config.load_with_library(path)
     except ConfigError as error:
         for mistake in error.mistakes:
             err.print(str(mistake), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EX_CONFIG) from None
-    chosen = loaded.library
     if as_json:
         applied = [
             {"alarm": one.alarm, "rule": one.rule.reference, "of": one.subject, "parameters": dict(one.numbers)}
@@ -110,7 +110,9 @@ def _of_site(path: Path, as_json: bool) -> None:
         _print_json({"alarms": applied, "without": left, "idle": [rule.name for rule in chosen.idle], "own": own})
         return
     columns = ("alarm 报警", "rule 规则", "severity 级别", "text 内容", "parameters 参数")
-    out.print(table(f"{loaded.gateway.id}: alarms of the rule library 规则库生成的报警", columns, _rows(loaded)))
+    out.print(
+        table(f"{loaded.gateway.id}: alarms of the rule library 规则库生成的报警", columns, _rows(loaded, chosen))
+    )
     if chosen.left_out:
         rows = [(one.device, one.rule, one.why) for one in chosen.left_out]
         out.print(table("Left out 不使用", ("device 设备", "rule 规则", "why 原因"), rows))
@@ -123,7 +125,7 @@ def _of_site(path: Path, as_json: bool) -> None:
         )
 
 
-def _rows(site: Site) -> list[tuple[str, ...]]:
+def _rows(site: Site, chosen: Chosen) -> list[tuple[str, ...]]:
     specs = {alarm.id: alarm for alarm in site.alarms}
     return [
         (
@@ -133,7 +135,7 @@ def _rows(site: Site) -> list[tuple[str, ...]]:
             f"{specs[one.alarm].text.zh}\n{specs[one.alarm].text.en}",
             "\n".join(f"{name} {value:g} {one.rule.parameters[name].unit}" for name, value in one.numbers.items()),
         )
-        for one in site.library.applied
+        for one in chosen.applied
     ]
 
 

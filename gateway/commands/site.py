@@ -13,9 +13,10 @@ from gateway.errors import ConfigError
 
 def run(site: Annotated[Path, typer.Argument(help="Site file. 站点文件")]) -> None:
     """Run the gateway. 运行网关"""
+    from gateway.apart import Reading
     from gateway.app import run as daemon
 
-    raise typer.Exit(daemon(site))
+    raise typer.Exit(daemon(site, Reading(site)))
 
 
 def demo(

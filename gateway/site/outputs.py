@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.annunciator import LONGEST_ON_S, Kind, Line, OutputSpec
+from gateway.blueprint import GuardRoom
 from gateway.button import KeySpec
 from gateway.model import AlarmClass, BusKind, Text
 from gateway.site import rules as site_rules
@@ -20,13 +21,6 @@ from gateway.site.shapes_outputs import Ended, GpioShape, KeyShape, OutputShape
 from gateway.site.shapes_when import EqualsShape
 from gateway.site.words import validate
 from gateway.site.yaml_lines import Document, Keys
-
-
-class GuardRoom(NamedTuple):
-    """All of it."""
-
-    outputs: tuple[OutputSpec, ...] = ()
-    keys: tuple[KeySpec, ...] = ()
 
 
 def read(document: Document, root: Path, around: site_rules.Field) -> GuardRoom:

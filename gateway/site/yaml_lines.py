@@ -13,7 +13,6 @@ It knows nothing of what a site is; see `gateway.site.schema`.
 
 from __future__ import annotations
 
-import errno
 import math
 import re
 import stat
@@ -23,7 +22,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from gateway.errors import ConfigError, Mistake
+from gateway.errors import ConfigError, Mistake, unreadable
 from gateway.model import Text
 
 Keys: TypeAlias = tuple[str | int, ...]
@@ -135,14 +134,6 @@ def read(path: Path) -> Document:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _fatal(str(path), 1, unreadable(error)) from None
     return parse(data, str(path))
-
-
-def unreadable(error: OSError | ValueError) -> Text:
-    """Why a file cannot be read."""
-    why = error.strerror if isinstance(error, OSError) else str(error)
-    known = {errno.ENOENT: "文件不存在", errno.EACCES: "没有权限", errno.EISDIR: "是目录"}
-    zh = known.get(error.errno or 0) if isinstance(error, OSError) else None
-    return Text(f"无法读取：{zh or why}", f"cannot be read: {why}")
 
 
 def parse(data: bytes, file: str) -> Document:

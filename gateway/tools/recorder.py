@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import IO, Any
 
 from drivers import DRIVERS
+from gateway.blueprint import Site
 from gateway.clock import boot_id
-from gateway.config import Site
 from gateway.errors import BusError
 from gateway.lending import layout, tells_texts
 from gateway.model import BusSpec, Text

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from drivers import DRIVERS
 from drivers.contract import Exchange, Reply
-from gateway.config import Site
+from gateway.blueprint import Site
 from gateway.errors import BusError
 from gateway.judged import judged
 from gateway.lending import Layout, layout

@@ -74,7 +74,7 @@ def test_saved_clocks_that_cannot_be_read_move_nothing(saved):
 
 FOREIGN = (
     "typer", "rich", "cryptography", "pymodbus", "aiomqtt", "iotcore", "hypothesis", "click",
-    "firmware_sim", "district", "gateway.demo", "gateway.commands", "sqlite3", "prometheus_client",
+    "firmware_sim", "district", "gateway.demo", "gateway.commands", "sqlite3", "prometheus_client", "pydantic", "yaml", "gateway.config",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from drivers import DRIVERS
 from drivers.contract import Driver
-from gateway import check, config
+from gateway import check, config, keys
 from gateway.errors import ConfigError
 from gateway.model import AlarmClass, BusKind, Kind, Place, Quality, Scan, Severity, Text
 from gateway.site import rules as site_rules
@@ -292,7 +292,7 @@ def uplink_site(tmp_path):
 
 
 def mistakes_of(tmp_path):
-    return [f"{one.line}: {one.path}: {one.en}" for one in config.uplink_mistakes(load(uplink_site(tmp_path)))]
+    return [f"{one.line}: {one.path}: {one.en}" for one in keys.mistakes(load(uplink_site(tmp_path)))]
 
 
 def test_missing_certificates_stop_no_site_but_are_told(tmp_path):

@@ -107,17 +107,17 @@ def test_every_role_and_class_has_its_words():
 
 def test_a_site_switches_rules_on_and_its_devices_change_them():
     """The site's number, the device's own before it, also where it is one of several in a zone; what is left out has a reason."""
-    loaded = config.load(SITES / "good" / "library.yaml", SITES / "templates", DRIVERS)
+    loaded, chosen = config.load_with_library(SITES / "good" / "library.yaml", SITES / "templates", DRIVERS)
     assert of(loaded, "a/first-signal").when.of == (Equals("a/alarm", 1), Above("a/density", 3.5, 0.5))
     assert of(loaded, "b/first-signal").when.of[1] == Above("b/density", 2, 0.5)
     confirmed = of(loaded, "z/confirmed")
     assert isinstance(confirmed.when, KOfN)
     assert [part.of[1].limit for part in confirmed.when.of] == [3.5, 2]
     assert confirmed.rule == "fire/confirmed@1"
-    [left] = loaded.library.left_out
+    [left] = chosen.left_out
     assert (left.device, left.rule, left.why) == ("c", "fire/removed", "装修至月底")
     assert "c/removed" not in {alarm.id for alarm in loaded.alarms}
-    assert "fire/heat" in {rule.name for rule in loaded.library.idle}
+    assert "fire/heat" in {rule.name for rule in chosen.idle}
 
 
 def test_a_zone_s_alarm_is_at_what_its_devices_have_in_common():

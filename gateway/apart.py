@@ -1,0 +1,94 @@
+"""The site file, read by a process of its own: YAML, pydantic and the rule library never are in the daemon's memory, and at the start
+they work beside the daemon's own imports.
+
+Guarantees
+* `Reading.result` gives what `gateway.config.load` gives there, or raises its `ConfigError`; with `judge` also what a running
+  gateway refuses (`gateway.keys`, `gateway.lint`).
+* A reader that falls, or takes longer than `LONGEST_S`, is no mistake in the file: RuntimeError, after which `app` ends and systemd
+  starts it anew.
+
+What comes back is a pickle, from a pipe that only this process's own child holds.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gateway
+from gateway.blueprint import Site
+from gateway.errors import ConfigError
+
+LONGEST_S = 60.0
+
+
+class Reading:
+    """One file that is being read, from the moment that this is made."""
+
+    def __init__(self, path: Path, root: Path | None = None, *, judge: bool = False) -> None:
+        """`root`: what relative paths in the file count from; its own folder when None. OSError: no process can be started."""
+        home = str(Path(gateway.__file__).resolve().parents[1])  # the same Gengfu as this one
+        rest = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+        self._path = path
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gateway.apart", "judge" if judge else "load", path, root or path.parent],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([home, *rest])},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+
+    def result(self) -> Site:
+        """Waits for it. Raises ConfigError with every mistake."""
+        try:
+            told, _ = self._child.communicate(timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{self._path} could not be read within {LONGEST_S:.0f} s") from None
+        finally:
+            self.drop()
+        if self._child.returncode != 0:
+            raise RuntimeError(f"{self._path} could not be read: its reader ended with {self._child.returncode}")
+        answer = pickle.loads(told)
+        if isinstance(answer, Site):
+            return answer
+        raise ConfigError(answer)
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        with self._child:
+            self._child.kill()
+
+
+def load(path: Path, root: Path | None = None) -> Site:
+    """`gateway.config.load`, apart."""
+    return Reading(path, root).result()
+
+
+def judged(path: Path, root: Path) -> Site:
+    """The same; a site that ``gengfu check`` refuses is a ConfigError too."""
+    return Reading(path, root, judge=True).result()
+
+
+def main(what: str, path: Path, root: Path) -> None:
+    """The reader."""
+    from gateway import check, config, keys, lint
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what anything else prints is no answer
+    try:
+        site = config.load(path, root=root)
+        if what == "judge" and (mistakes := [*keys.mistakes(site), *lint.late(site, check.report(site))]):
+            raise ConfigError(mistakes)
+        told: object = site
+    except ConfigError as error:
+        told = error.mistakes
+    with open(answer, "wb") as pipe:
+        pickle.dump(told, pipe, pickle.HIGHEST_PROTOCOL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,82 @@
+"""The reader of site files, a process of its own: `gateway.apart`."""
+
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway import apart, config
+from gateway.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*/site.yaml"))
+BAD = "gateway: {id: g}\nbuses: [{id: b, kind: tcp, host: h, tcp_port: 70000}]\ndevices: [{id: d, bus: x}]\n"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_a_site_comes_back_as_it_is_read(path):
+    """Nothing of a site is lost on the way between the processes."""
+    assert apart.load(path) == config.load(path)
+    assert apart.load(path).lines == config.load(path).lines
+
+
+def test_every_mistake_comes_back(tmp_path):
+    """As if it had been read here: file, line, path and both languages."""
+    path = tmp_path / "site.yaml"
+    path.write_text(BAD)
+    told = []
+    for load in (apart.load, config.load):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        told.append(caught.value.mistakes)
+    assert told[0] == told[1]
+    assert len(told[0]) > 1
+
+
+def test_what_check_refuses_is_refused_for_a_running_gateway_only(tmp_path):
+    """Keys that are not there stop an uplink at the start, and a change as a whole."""
+    path = tmp_path / "site.yaml"
+    text = (ROOT / "examples" / "demo" / "site.yaml").read_text()
+    path.write_text(text)
+    assert apart.load(path).uplinks
+    with pytest.raises(ConfigError) as caught:
+        apart.judged(path, tmp_path)
+    assert {one.path for one in caught.value.mistakes} >= {"uplinks[0].ca", "uplinks[0].key"}
+
+
+def test_relative_paths_count_from_the_folder_that_is_named(tmp_path):
+    """A copy of a site file, as the last known good one is, means what the file itself means."""
+    path = ROOT / "examples" / "demo" / "site.yaml"
+    assert apart.load(path, tmp_path).journal.directory.startswith(str(tmp_path))
+
+
+def test_what_a_library_prints_is_no_part_of_the_answer():
+    """It comes out beside it, for the log."""
+    path = ROOT / "examples" / "demo" / "site.yaml"
+    code = (
+        "import os; from pathlib import Path; from gateway import apart, config; load = config.load\n"
+        "config.load = lambda *path, **root: (os.write(1, b'hello'), load(*path, **root))[1]\n"
+        f"apart.main('load', Path({str(path)!r}), Path({str(path.parent)!r}))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert pickle.loads(told.stdout) == config.load(path)
+    assert told.stderr == b"hello"
+
+
+def test_a_reader_that_falls_is_no_mistake_in_the_file():
+    """The daemon ends and is started anew; exit 78, after which nobody starts it, is for mistakes alone."""
+    reading = apart.Reading(ROOT / "examples" / "demo" / "site.yaml")
+    reading._child.send_signal(signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="ended with -9"):
+        reading.result()
+
+
+def test_a_reading_that_nobody_wants_leaves_no_process():
+    """Also when it is dropped twice."""
+    reading = apart.Reading(ROOT / "examples" / "demo" / "site.yaml")
+    reading.drop()
+    reading.drop()
+    assert reading._child.returncode is not None
