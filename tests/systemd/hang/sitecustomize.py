@@ -58,13 +58,13 @@ if sys.argv[1:2] == ["run"]:  # the daemon, no tool
             os.kill(os.getpid(), signal.SIGKILL)
 
         ran = []
-        import gateway.config as config
+        from gateway.apart import Reading
 
-        def load(path, *args, load=config.load, **options):
-            site = load(path, *args, **options)
+        def result(self, result=Reading.result):
+            site = result(self)
             if os.path.exists(f"/var/lib/crash/{site.gateway.id}"):
                 ran.append(site)
             return site
 
-        config.load = load
+        Reading.result = result
         threading.Thread(target=crash, daemon=True).start()
