@@ -9,6 +9,7 @@ NAMES = {
     "throughput": "50 devices x 40 registers at 1 s over Modbus TCP: CPU and memory of the gateway",
     "latency": "an alarm register polled at 100 ms: from its change to the district",
     "startup": "cold start and imports",
+    "idle": "the daemon with nothing to do: share of a core, wake-ups a second",
     "journal_bench": "the journal alone",
     "rules_bench": "the rules alone",
     "gb26875": "GB/T 26875.3 frames decoded a second",

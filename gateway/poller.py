@@ -23,7 +23,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from drivers.contract import Exchange, Poll, Reply
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import BusError
 from gateway.model import Device, Group, Level, Quality, Scan
 from gateway.schedule import Schedule, Target, Turn
@@ -32,7 +32,6 @@ from gateway.urgent import Asks, Urgent
 
 T = TypeVar("T")
 
-LONGEST_SLEEP_S = 1.0
 LOANS = 4
 _SILENCE = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
 """What costs the line a time-out or a drain. A refusal is an answer."""
@@ -170,7 +169,7 @@ class Poller:
             elif loan := self._loan(now, after_poll=after_poll):
                 await self._lend(loan, now)
             else:
-                await self._sleep(min(turn.wake_at, now + LONGEST_SLEEP_S))
+                await self._sleep(min(turn.wake_at, housekeeping(now)))
             after_poll = turn.poll is not None
 
     @property

@@ -146,13 +146,22 @@ class Uplink:
     def _status_message(self, online: bool, since: float) -> payloads.Message:
         return payloads.status(self._gateway, online=online, since=since, **self._birth)  # type: ignore[arg-type]  # as filled above
 
+    @property
+    def connected(self) -> bool:
+        return self._session is not None
+
+    @property
+    def refused(self) -> bool:
+        """For something that a person has to mend."""
+        return bool(self._error and self._error.refused)
+
     def status(self) -> dict[str, object]:
         """Plain JSON values; the rest is the outbox's."""
         return {
-            "connected": self._session is not None,
+            "connected": self.connected,
             "since": payloads.iso(self._since),
             "error": str(self._error or ""),
-            "refused": bool(self._error and self._error.refused),
+            "refused": self.refused,
             "tls": self._session.tls if self._session else "",
             **self._outbox.status(),
         }
