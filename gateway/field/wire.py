@@ -65,7 +65,7 @@ class Wire:
         self._strays = 0
         self._mute_since: float | None = None
         self._unheard = 0
-        self._left_at = self._early_until = self._timeout_s = 0.0
+        self._left_at = self._early_until = self._timeout_s = self._begun_at = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -235,6 +235,8 @@ class Wire:
             self._unasked(data, now)
             return
         self._mute_since = None
+        if not self._inbox.buffer:
+            self._begun_at = now - len(data) * self._timing.character_s
         self._inbox.buffer += data
         try:
             taken = self._inbox.take(exchange)
@@ -253,7 +255,7 @@ class Wire:
         """Allow the rest its time on the wire, and look again only when it can be there."""
         character_s = self._timing.character_s
         self._deadline.set(self._left_at + self._timeout_s + length * character_s)
-        rest_s = (length - len(self._inbox.buffer)) * character_s
+        rest_s = self._begun_at + length * character_s - now  # by the first bytes: adapters hand over in blocks, late
         if self._serial and rest_s > _DOZE_S:
             self._listen(False)
             self._precise.set(now + 0.95 * rest_s - 0.0005)

@@ -167,7 +167,7 @@ class World:
         self.log = Log()
         self.field = Field(self.log, made.members)
         self.spec = BusSpec("line", BusKind.SERIAL, port="virtual", **{"reply_timeout_s": 0.1} | spec)
-        timing = Timing.of(self.spec.baud, self.spec.parity, self.spec.stop_bits)
+        timing = Timing.of(self.spec.baud, self.spec.parity, self.spec.stop_bits, fifo=made.lines[0].timing.fifo)
         line = Line("line", timing, slaves(made.lines[0].slaves), self.field, self.log, Random(seed))
         port = Port(line, self.clock)
 

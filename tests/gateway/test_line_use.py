@@ -6,6 +6,7 @@ from drivers import DRIVERS
 from firmware_sim.slave import Answer
 from gateway.errors import BusError
 from gateway.model import BusKind, Quality
+from gateway.poller import tapped
 from tests.drivers.loading import device
 from tests.faults.virtual_line import World
 
@@ -30,6 +31,28 @@ async def test_polls_back_to_back_use_the_line_whole_and_none_is_too_early(tmp_p
     simulated_s = 0.00175 if baud > 19200 else 3.5 * 10 / baud  # the device's own reckoning of T3.5
     ideal_s = (REQUEST_BYTES + REPLY_BYTES) * 10 / baud + silence_s + max(RESPONSE_S, simulated_s)
     assert least <= count * ideal_s / (world.clock.now - since) <= 1.0001
+    assert world.log.complaints == []
+
+
+@pytest.mark.parametrize("fifo", [1, 8, 14])
+@pytest.mark.parametrize("baud", [1200, 9600, 19200, 115200])
+async def test_a_reply_in_blocks_is_taken_at_its_last_byte(tmp_path, baud, fifo):
+    """The adapter hands over what it has each `fifo` bytes: nothing is slept through, whatever was there at which look."""
+    line = f"id: line, baud: {baud}, fifo: {fifo}, devices: [{{id: lift, template: vanke_lift_box, address: 1}}]"
+    world = World(tmp_path, f"lines: [{{{line}}}]", baud=baud, reply_timeout_s=0.3)
+    poll, index = DRIVERS["modbus"].open(device("vanke_lift_box", 1, "lift"), BusKind.SERIAL), 2
+    bytes_there = []
+    await world.perform(poll(index))
+    since, count = world.clock.now, 50
+    for _ in range(count):
+        scan = await world.perform(tapped(poll(index), lambda direction, data: bytes_there.append(len(data))))
+        assert not any(scan.qualities)
+    exchanges = len(bytes_there) // 2
+    silence_s = 0.00175 if baud > 19200 else 3.5 * 11 / baud
+    simulated_s = 0.00175 if baud > 19200 else 3.5 * 10 / baud
+    ideal_s = sum(bytes_there) * 10 / baud + exchanges * (silence_s + max(RESPONSE_S, simulated_s))
+    assert max(bytes_there) == 21  # three blocks of 8
+    assert ideal_s / (world.clock.now - since) >= 0.999
     assert world.log.complaints == []
 
 
