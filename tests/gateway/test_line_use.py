@@ -3,8 +3,10 @@
 import pytest
 
 from drivers import DRIVERS
+from drivers.contract import Exchange
 from firmware_sim.slave import Answer
 from gateway.errors import BusError
+from gateway.field.line import Patience
 from gateway.model import BusKind, Quality
 from gateway.poller import tapped
 from tests.drivers.loading import device
@@ -54,6 +56,56 @@ async def test_a_reply_in_blocks_is_taken_at_its_last_byte(tmp_path, baud, fifo)
     assert max(bytes_there) == 21  # three blocks of 8
     assert ideal_s / (world.clock.now - since) >= 0.999
     assert world.log.complaints == []
+
+
+async def tried(world, poll, longest_s):
+    try:
+        return await world.clock.run(world.bus.perform(poll(0), longest_s))
+    except BusError as error:
+        return error.quality
+
+
+async def test_a_device_that_has_become_slow_is_heard_at_its_next_short_try(tmp_path):
+    """Its late answer is heard in the drain after the first one: the second waits for the whole time-out."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    assert (await tried(world, poll, None)).values[0] == pytest.approx(1.11)
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.3})
+    assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
+    assert (await tried(world, poll, 0.1)).values[0] == pytest.approx(1.11)
+    assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING  # by now it is known to the poller as that slow
+
+
+async def test_a_silent_device_is_tried_shortly_as_often_as_asked(tmp_path):
+    """Nothing was heard in the drains: no try costs the line a whole time-out."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    await tried(world, poll, None)
+    world.field.set_fault({"device": "one", "what": "silent"})
+    for _ in range(20):
+        since = world.clock.now
+        assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
+        assert world.clock.now - since < 0.5 + 0.2  # the drain before it, and itself
+
+
+def exchange(address, timeout_s=None):
+    return Exchange(b"?", len, timeout_s=timeout_s, address=address)
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "asked"),
+    [
+        (0.0, exchange(7)),  # a connection, which is not drained
+        (0.5, exchange(None)),  # whose answer it was could not be said
+        (0.5, exchange(7, timeout_s=2.0)),  # its answer may come later than the drain ends
+    ],
+)
+def test_where_a_late_answer_goes_unheard_each_fourth_try_has_the_whole_time_out(heard_s, asked):
+    """So a slow device comes back there, too; a poll that is not shortened begins the count anew."""
+    patience, whole_s = Patience(0.5, heard_s), asked.timeout_s or 0.5
+    assert [patience.timeout_s(asked, 0.1) for _ in range(8)] == [0.1, 0.1, 0.1, whole_s] * 2
+    assert [patience.timeout_s(asked, longest_s) for longest_s in (0.1, 0.1, None, 0.1, 0.1, 0.1, 0.1)] == [
+        *(0.1, 0.1, whole_s),
+        *(0.1, 0.1, 0.1, whole_s),
+    ]
 
 
 class Noisy:
