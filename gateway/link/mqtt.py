@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import LinkError
 from gateway.link import tls
 from gateway.model import UplinkSpec
@@ -39,7 +39,6 @@ OUTBOUND_BYTES = 4 * 1024 * 1024
 CONNECT_S = 5.0
 """For each of: TCP, TLS handshake, CONNACK with SUBACK."""
 USER_TIMEOUT_MS = 10_000
-TICK_S = 1.0
 READ_BYTES = RECORD_BYTES = 16 * 1024
 """What TLS takes or gives at once."""
 
@@ -196,7 +195,7 @@ class _TlsSession:
         sock.setblocking(False)
         self.tls = sock.version() or ""
         self._loop.add_reader(sock, self._readable)
-        self._tick_timer = self._loop.call_later(TICK_S, self._tick)
+        self._tick_timer = self._loop.call_at(housekeeping(self._loop.time()), self._tick)
 
     # Using
 
@@ -299,7 +298,7 @@ class _TlsSession:
         if self._pinged_at is None and now - min(self._sent_at, self._heard_at) >= self._keepalive_s:
             self._pinged_at = now
             self._write(mqtt5.PINGREQ)
-        self._tick_timer = self._loop.call_later(TICK_S, self._tick)
+        self._tick_timer = self._loop.call_at(housekeeping(self._loop.time()), self._tick)
 
     # What the broker says
 
