@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from gateway.wire.payloads import Message
 
+SUCCESS, NO_SUBSCRIBERS = 0x00, 0x10
+"""Of a PUBACK: taken; taken, but nobody listens."""
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
 RECEIVE_MAXIMUM = 65_535
@@ -125,7 +127,13 @@ def puback(mid: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _user_property(name: str, value: str) -> bytes:
-    return b"\x26" + _text(name) + _text(value)
+    encoded = value.encode()
+    return _name(name) + len(encoded).to_bytes(2, "big") + encoded
+
+
+@lru_cache(maxsize=64)
+def _name(name: str) -> bytes:
+    return b"\x26" + _text(name)
 
 
 @lru_cache(maxsize=8)
