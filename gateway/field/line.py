@@ -23,7 +23,7 @@ _BABBLE_STEP_S = 0.1
 _CHARACTER_BITS = 11
 _FAST_BAUD = 19200
 _FAST_SILENCE_S = 0.00175
-_SHORT_TRIES = 3
+_DOUBTS = 3
 _MUTE_S = 5.0
 _MUTE_REQUESTS = 3
 
@@ -107,15 +107,15 @@ class Inbox:
 
 class Patience:
     """How long an answer is waited for. Tries of a silent device are shortened, as long as an answer that comes too late for
-    that is heard in the drain after them: then the device has become slow, and its next try gets the whole time-out.
-    Where a late answer would go unheard (on a connection, or beyond the drain), each fourth try gets it."""
+    that is heard in the drain after them: then the device may have become slow, and its next try gets the whole time-out.
+    If that was in vain, or where a late answer goes unheard (on a connection, or beyond the drain), each fourth try gets it."""
 
     def __init__(self, whole_s: float, heard_s: float) -> None:
         """`heard_s`: for how long the line is listened to after a time-out."""
         self._whole_s = whole_s
         self._heard_s = heard_s
-        self._short: dict[Address, int] = {}
-        """Shortened tries in a row that say nothing of a slow device."""
+        self._doubts: dict[Address, int] = {}
+        """Shortened tries that may have missed an answer, since the last whole one."""
         self._last: Address | None = None
         """Whose time-out was shortened last, if it was the last at all."""
 
@@ -123,19 +123,23 @@ class Patience:
         """For a request that goes out now."""
         whole_s = self._whole_s if exchange.timeout_s is None else exchange.timeout_s
         address = exchange.address
-        tries = self._short.pop(address, 0)
         self._last = None
-        if longest_s is None or longest_s >= whole_s or tries >= _SHORT_TRIES:
+        if longest_s is None or longest_s >= whole_s:
+            self._doubts.pop(address, None)
+            return whole_s
+        if self._doubts.get(address, 0) >= _DOUBTS:
+            self._doubts[address] = 0
             return whole_s
         self._last = address
-        heard = address is not None and whole_s <= longest_s + self._heard_s
-        self._short[address] = 0 if heard else tries + 1
+        if address is None or whole_s > longest_s + self._heard_s:
+            self._doubts[address] = self._doubts.get(address, 0) + 1
         return longest_s
 
     def heard_late(self) -> None:
         """Bytes came in the drain after a time-out."""
         if self._last is not None:
-            self._short[self._last] = _SHORT_TRIES
+            self._doubts[self._last] = self._doubts.get(self._last, _DOUBTS) + 1
+            self._last = None
 
 
 class Mute:

@@ -72,7 +72,20 @@ async def test_a_device_that_has_become_slow_is_heard_at_its_next_short_try(tmp_
     world.field.set_fault({"device": "one", "what": "late", "after_s": 0.3})
     assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
     assert (await tried(world, poll, 0.1)).values[0] == pytest.approx(1.11)
-    assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING  # by now it is known to the poller as that slow
+
+
+async def test_bytes_that_never_become_an_answer_earn_one_try_in_four(tmp_path):
+    """Something is heard in each drain, and the whole time-out was in vain: the line does not pay for it each time."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    await tried(world, poll, None)
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.7})
+    whole = []
+    for _ in range(10):
+        await world.clock.rest(world.clock.now + 2.0)
+        since = world.clock.now
+        assert await tried(world, poll, 0.3) is Quality.NOT_RESPONDING
+        whole.append(world.clock.now - since > 0.5)
+    assert whole == [False, True, False, False, False, True, False, False, False, True]
 
 
 async def test_a_silent_device_is_tried_shortly_as_often_as_asked(tmp_path):
