@@ -43,6 +43,12 @@ def all_there(there, count):
     return all(len(there.arrived(f"high-{number}")) == count for number in range(1, SENSORS + 1))
 
 
+def quiet(there):
+    """No sensor's alarm stands; the gateway itself says so."""
+    answer = there.ask("alarms")
+    return answer and not any(row["id"].startswith("high-") for row in answer["alarms"])
+
+
 def delays(there):
     """Seconds of each alarm, from the sensor to the district."""
     rises = {}
@@ -72,10 +78,7 @@ async def test_an_alarm_needs_no_more_than_a_tenth_of_a_core(tmp_path):
                         lambda sensor=sensor: there.ask("acknowledge", alarm=f"high-{sensor}", who="tester"), 30
                     )
                 there.tell(set={f"smoke-{n}/density": 0 for n in range(1, SENSORS + 1)})
-                if number < ROUNDS:
-                    await until(
-                        lambda: not any(name.startswith("high-") for name in there.alarms() or ["high-"]), 60, 0.05
-                    )
+                await until(lambda: quiet(there), 60, 0.05)
         times = delays(there)
     p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
     sys.stderr.write(

@@ -17,6 +17,7 @@ import pytest
 from gateway import last_good
 from tests.systemd import booted, unit
 
+KILLS = 60 if os.environ.get("GENGFU_FAULTS") == "full" else 6
 POLLING_AGAIN_S = 15.0
 """R25."""
 SLACK = 5
@@ -156,6 +157,16 @@ def test_a_crash_is_over_in_seconds(machine, number):
     began = time.monotonic()
     machine.run("kill", f"-{int(number)}", pid)
     sys.stdout.write(f"crash: polling again after {again_s(machine, began, 'it polls again'):.1f} s\n")
+
+
+def test_however_often_it_crashes_it_is_started_again(machine):
+    """R26: killed as soon as it is there, more often than systemd's usual limit of five starts in ten seconds."""
+    pid = start(machine)
+    for _ in range(KILLS):
+        began = time.monotonic()
+        machine.run("kill", f"-{int(signal.SIGKILL)}", pid)
+        pid = until(lambda old=pid: new_pid(machine, old), "a new process", machine)
+    sys.stdout.write(f"{KILLS} kills: polling again {again_s(machine, began, 'it polls'):.1f} s after the last\n")
 
 
 def test_a_crash_loop_ends_with_the_last_known_good_site(machine):
