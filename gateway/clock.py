@@ -31,6 +31,18 @@ BEHIND_S = 60.0
 """A floor that is this little ahead of the clock makes no difference to a certificate."""
 
 
+HOUSEKEEPING_S = 1.0
+_PHASE_S = 0.65
+_EARLY_S = 0.001
+"""A timer may fire a hair early, and must not come back for the same moment."""
+
+
+def housekeeping(now: float) -> float:
+    """The next of the moments, one a second, at which everything that looks around once a second does so: together, so that an
+    idle box wakes up once, and away from the pollers' grid (quarters and tenths of a second)."""
+    return (math.floor((now - _PHASE_S + _EARLY_S) / HOUSEKEEPING_S) + 1) * HOUSEKEEPING_S + _PHASE_S
+
+
 class Timer(Protocol):
     def cancel(self) -> None: ...
 

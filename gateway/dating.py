@@ -14,10 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.wire import payloads
 
-LOOK_S = 1.0
 MAPPED_S = 0.5
 JUMP_S = 300.0
 KEEP_S = 3600.0
@@ -49,7 +48,7 @@ class Dating:
     async def run(self) -> None:
         while True:
             self.look()
-            await self._clock.sleep_until(self._clock.monotonic() + LOOK_S)
+            await self._clock.sleep_until(housekeeping(self._clock.monotonic()))
 
     def look(self) -> None:
         """Once a second."""

@@ -292,10 +292,10 @@ def _broker(spec: UplinkSpec, clock: Clock) -> Looks:
     what = f"uplink {spec.id} broker"
     where = f"{spec.host}:{spec.port}"
     try:
-        context = tls.context(spec, clock)
+        trust = tls.trust(spec, clock)
         with (
             socket.create_connection((spec.host, spec.port), NETWORK_S) as plain,
-            context.wrap_socket(plain) as wrapped,
+            trust.wrap(plain) as wrapped,
         ):
             name = wrapped.version()
         yield _finding(

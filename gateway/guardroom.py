@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.clock import Clock, Timer
+from gateway.clock import Clock, Timer, housekeeping
 from gateway.model import Command, Scan, Text
 from gateway.restart import Guard
-from rules.post import PERIOD_S, Post
+from rules.post import Post
 
 STATE = "post/"
 """Prefix of its state in the alarm lane; see `gateway.parts` for how it is restored."""
@@ -65,7 +65,7 @@ class Guardroom:
         if changed:
             self._ways.settle()
         self.close()
-        self._timer = self._clock.call_at(min(self._post.due, now + PERIOD_S), self.wake)
+        self._timer = self._clock.call_at(min(self._post.due, housekeeping(now)), self.wake)
 
     def wake(self) -> None:
         """A delay may have ended; or the first time."""

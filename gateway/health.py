@@ -3,7 +3,8 @@
 Guarantees
 * Disk, link, clock and bugs are points of the built-in device ``gateway``; they take the same way through rules, journal
   and uplink as a smoke detector, so a failing disk or a cut link is an alarm with a text, a time and a life cycle.
-* The service manager's watchdog is fed only while every named part has moved within its own limit.
+* The service manager's watchdog is fed only while every named part has moved within its own limit; a part that keeps standing
+  still sets it off.
 
 It does not act on what it sees: rules raise, persons act, the service manager restarts.
 """
@@ -15,8 +16,9 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
-from gateway.clock import Clock
+from gateway.clock import HOUSEKEEPING_S, Clock, housekeeping
 from gateway.model import (
     AlarmClass,
     Device,
@@ -33,7 +35,11 @@ from gateway.remedies import REMEDIES
 from rules.spec import AlarmSpec, Equals
 
 DEVICE = "gateway"
-PERIOD_S = 1.0
+TRIGGER = 3
+"""A part that is seen to stand still so many times in a row does not come back: the service manager is asked to act at once,
+not `WatchdogSec=` later. One that recovers before (a machine that was paused) is fed again."""
+SIGN_S = 5.0
+"""Between two signs of life of a journal's thread, whose limit is six times that (`gateway.parts.DISK_STALLED_S`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def device() -> Device:
         for concern in CONCERNS
     ]
     points.append(Point(f"{DEVICE}/clock_trusted", "clock_trusted", Kind.BOOL, text=Text("时钟已同步", "clock is set")))
-    group = Group("self", tuple(points), PERIOD_S, safety=True)
+    group = Group("self", tuple(points), HOUSEKEEPING_S, safety=True)
     return Device(DEVICE, "", "", 0, (group,), text=Text("网关", "gateway"))
 
 
@@ -166,13 +172,13 @@ or the line. 其他设备各有失联报警 `<设备>/silent`：检查电源、�
 class Lag:
     """Whether something that was there `limit_s` ago is still not settled. Looked at about once a second."""
 
-    def __init__(self, clock: Clock, settled: Callable[[], int], newest: Callable[[], int], limit_s: float) -> None:
-        self._clock, self._settled, self._newest, self._limit_s = clock, settled, newest, limit_s
+    def __init__(self, clock: Clock, limit_s: float) -> None:
+        self._clock, self._limit_s = clock, limit_s
         self._seen: deque[tuple[float, int]] = deque(maxlen=1000)
 
-    def overdue(self) -> bool:
-        now, settled = self._clock.monotonic(), self._settled()
-        newest = self._newest()
+    def overdue(self, settled: int, newest: int) -> bool:
+        """Everything up to `settled` is; `newest` is there."""
+        now = self._clock.monotonic()
         if not self._seen or newest != self._seen[-1][1]:
             self._seen.append((now, newest))
         while self._seen and self._seen[0][1] <= settled:
@@ -190,14 +196,16 @@ class Beat:
     def __init__(self, clock: Clock, submit: Callable[[Callable[[], None]], None]) -> None:
         self._clock, self._submit = clock, submit
         self._waiting = False
+        self._asked_at = -inf
         self._at: float | None = None
 
     def moved(self) -> float:
-        """When it was last there; asks for the next sign."""
-        if not self._waiting:
-            self._waiting = True
+        """When it was last there; asks for the next sign when it is time."""
+        now = self._clock.monotonic()
+        if not self._waiting and now - self._asked_at >= SIGN_S:
+            self._waiting, self._asked_at = True, now
             self._submit(self._beat)
-        return self._clock.monotonic() if self._at is None else self._at
+        return now if self._at is None else self._at
 
     def _beat(self) -> None:
         """On the thread."""
@@ -211,22 +219,25 @@ class Health:
     def __init__(
         self,
         clock: Clock,
-        concerns: Mapping[str, Callable[[], bool]],
+        concerns: Callable[[], Mapping[str, bool]],
         progress: Mapping[str, tuple[Callable[[], float], float]],
         take: Callable[[Scan], None],
     ) -> None:
-        """`progress`: part -> (when did it last move, monotonic; the longest pause that is healthy, seconds)."""
-        unknown = set(concerns) ^ {concern.name for concern in CONCERNS}
+        """`concerns`: which of `CONCERNS` are true now. `progress`: part -> (when did it last move, monotonic; the longest
+        pause that is healthy, seconds)."""
+        unknown = set(concerns()) ^ {concern.name for concern in CONCERNS}
         if unknown:
             raise ValueError(f"concerns without a watcher, or the other way round: {sorted(unknown)}")
         self._clock = clock
         self._concerns = concerns
         self._progress = progress
         self._take = take
-        self.moved = clock.monotonic()
+        self._stood = 0
+        """How often in a row a part was seen to stand still."""
 
     def scan(self) -> Scan:
-        values = [int(self._concerns[concern.name]()) for concern in CONCERNS]
+        found = self._concerns()
+        values = [int(found[concern.name]) for concern in CONCERNS]
         values.append(int(self._clock.trusted()))
         return Scan(DEVICE, 0, self._clock.monotonic(), tuple(values), bytes([Quality.GOOD] * len(values)))
 
@@ -237,14 +248,19 @@ class Health:
 
     async def run(self) -> None:
         notify("READY=1")
-        at = self._clock.monotonic()
         while True:
-            self.moved = self._clock.monotonic()
             self._take(self.scan())
-            stalled = self.stalled()
-            notify(f"STATUS=stalled: {', '.join(stalled)}" if stalled else "WATCHDOG=1\nSTATUS=on watch")
-            at = max(at + PERIOD_S, self._clock.monotonic())
-            await self._clock.sleep_until(at)
+            notify(self._state(self.stalled()))
+            await self._clock.sleep_until(housekeeping(self._clock.monotonic()))
+
+    def _state(self, stalled: list[str]) -> str:
+        """What the service manager is told."""
+        if not stalled:
+            self._stood = 0
+            return "WATCHDOG=1\nSTATUS=on watch"
+        self._stood += 1
+        told = f"STATUS=stalled: {', '.join(stalled)}"
+        return f"WATCHDOG=trigger\n{told}" if self._stood >= TRIGGER else told
 
 
 def notify(state: str) -> None:

@@ -254,32 +254,33 @@ class Parts:
         self._submit = workers[Lane.TELEMETRY].submit
         self._beats = {lane: Beat(self.clock, worker.submit) for lane, worker in workers.items()}
         self._ending = Ending(self.site.uplinks, self.clock, self._submit)
-        concerns: dict[str, Callable[[], bool]] = {
-            "storage_alarms_failing": lambda: self.alarms.counters().failing_since is not None,
-            "storage_telemetry_failing": lambda: self.telemetry.counters().failing_since is not None,
-            "storage_set_aside": lambda: any(lane.counters().set_aside for lane in (self.alarms, self.telemetry)),
-            "alarm_lane_filling": lambda: self.alarms.counters().nearly_full,
-            "uplink_down": lambda: any(not uplink.status()["connected"] for uplink in self.uplinks.values()),
-            "uplink_refused": lambda: any(uplink.status()["refused"] for uplink in self.uplinks.values()),
-            "certificate_ending": lambda: self._ending.soon(),
-            "receipts_overdue": self._overdue,
-            "parts_failing": lambda: bool(self.guard.faults),
-            "last_known_good": lambda: self.fallback,
-            "clock_not_set": lambda: not self.clock.trusted(),
-            "output_failing": lambda: self.fitting.outputs.failing(),
-            "life_isolated": lambda: any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
-            "points_doubtful": lambda: self.plausible.doubtful(),
-        }
         self._progress = self._made_progress()
-        return health.Health(self.clock, concerns, self._progress, self.pipeline.take)
+        return health.Health(self.clock, self._concerns, self._progress, self.pipeline.take)
 
-    def _overdue(self) -> bool:
-        self._lags = {name: self._lags.get(name) or self._lag(name) for name in self.uplinks}
-        return sum(lag.overdue() for lag in self._lags.values()) > 0
+    def _concerns(self) -> dict[str, bool]:
+        """What is wrong with the gateway itself; looked at once a second."""
+        alarms, telemetry = self.alarms.counters(), self.telemetry.counters()
+        return {
+            "storage_alarms_failing": alarms.failing_since is not None,
+            "storage_telemetry_failing": telemetry.failing_since is not None,
+            "storage_set_aside": bool(alarms.set_aside or telemetry.set_aside),
+            "alarm_lane_filling": alarms.nearly_full,
+            "uplink_down": any(not uplink.connected for uplink in self.uplinks.values()),
+            "uplink_refused": any(uplink.refused for uplink in self.uplinks.values()),
+            "certificate_ending": self._ending.soon(),
+            "receipts_overdue": self._overdue(alarms.last),
+            "parts_failing": bool(self.guard.faults),
+            "last_known_good": self.fallback,
+            "clock_not_set": not self.clock.trusted(),
+            "output_failing": self.fitting.outputs.failing(),
+            "life_isolated": any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
+            "points_doubtful": self.plausible.doubtful(),
+        }
 
-    def _lag(self, uplink: str) -> Lag:
-        newest = lambda: self.alarms.counters().last  # noqa: E731 - a value for the next line
-        return Lag(self.clock, partial(self.alarms.position, uplink), newest, RECEIPT_S)
+    def _overdue(self, newest: int) -> bool:
+        self._lags = {name: self._lags.get(name) or Lag(self.clock, RECEIPT_S) for name in self.uplinks}
+        overdue = [lag.overdue(self.alarms.position(name), newest) for name, lag in self._lags.items()]
+        return any(overdue)
 
     def _made_progress(self) -> dict[str, tuple[Callable[[], float], float]]:
         return {

@@ -23,7 +23,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from drivers.contract import Exchange, Poll, Reply
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import BusError
 from gateway.model import Device, Group, Level, Quality, Scan
 from gateway.schedule import Schedule, Target, Turn
@@ -32,15 +32,11 @@ from gateway.urgent import Asks, Urgent
 
 T = TypeVar("T")
 
-LONGEST_SLEEP_S = 1.0
 LOANS = 4
 _SILENCE = frozenset((Quality.NOT_RESPONDING, Quality.BAD_FRAME))
 """What costs the line a time-out or a drain. A refusal is an answer."""
 _BAD = min(quality for quality in Quality if quality.level is Level.BAD)
 _SHORTEST_PROBE_S = 0.1
-_WHOLE_PROBE_EVERY = 4
-"""After a poll without an answer the next tries wait for twice the device's slowest answer; each fourth for the whole
-time-out. So a device that has become slow is heard again, and one that is dead costs its line little."""
 
 
 Tap = Callable[[str, bytes], None]
@@ -170,7 +166,7 @@ class Poller:
             elif loan := self._loan(now, after_poll=after_poll):
                 await self._lend(loan, now)
             else:
-                await self._sleep(min(turn.wake_at, now + LONGEST_SLEEP_S))
+                await self._sleep(min(turn.wake_at, housekeeping(now)))
             after_poll = turn.poll is not None
 
     @property
@@ -335,9 +331,10 @@ class Poller:
             raise ValueError(f"{target.device}: the scan is not of the group that was asked for")
 
     def _longest_s(self, record: _Record) -> float | None:
-        """How long to wait for a device that did not answer last time; None: as long as for any. One that was never heard
-        is taken to be as quick as the slowest of its neighbours."""
-        if record.silences % _WHOLE_PROBE_EVERY == 0:
+        """How long to wait at least for a device that did not answer last time, twice its slowest answer, so that it costs its
+        line little; None: as long as for any. One that was never heard is taken to be as quick as the slowest of its
+        neighbours. Whether a late answer may be missed by it is the bus's to know (`gateway.field.line.Patience`)."""
+        if not record.silences:
             return None
         pace_s = record.pace_s or max(other.pace_s for other in self._records.values())
         return max(_SHORTEST_PROBE_S, 2 * pace_s) if pace_s else None

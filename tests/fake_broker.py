@@ -77,7 +77,8 @@ def variable(number):
 
 def message(topic, body, *, qos=1, mid=1, retain=False):
     """A PUBLISH from the broker."""
-    head = struct.pack("!H", len(topic)) + topic.encode() + (struct.pack("!H", mid) if qos else b"") + b"\0"
+    name = topic.encode()
+    head = struct.pack("!H", len(name)) + name + (struct.pack("!H", mid) if qos else b"") + b"\0"
     return packet(PUBLISH, qos << 1 | retain, head + body)
 
 

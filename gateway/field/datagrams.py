@@ -23,9 +23,9 @@ from functools import partial
 from math import inf
 
 from drivers.contract import Conversation, Event, Listen, Received, Tell
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import BusError
-from gateway.field.listener import BIND_AGAIN_S, KNOWN_IDLE_S, LONGEST_SLEEP_S, STRANGER_IDLE_S
+from gateway.field.listener import BIND_AGAIN_S, KNOWN_IDLE_S, STRANGER_IDLE_S
 from gateway.field.timer import Deadline as Alarm
 from gateway.field.voices import NOT_CONNECTED, Caller, Voices, Written, at_once, last_to_go
 from gateway.model import BusSpec, Deadline, Device, Scan, Text
@@ -100,7 +100,7 @@ class Datagrams:
                     bind_at = now + BIND_AGAIN_S
                 self._forget(now)
                 wake_at = self._voices.tell_silence(now, up=bool(self.port))
-                await self._clock.sleep_until(min(wake_at, now + LONGEST_SLEEP_S))
+                await self._clock.sleep_until(min(wake_at, housekeeping(now)))
         finally:
             self._alarm.close()
             for peer in list(self._peers.values()):

@@ -2,6 +2,8 @@
 
 * `Timing`: what the line's settings make of time.
 * `Inbox`: cuts the reply to the request that is out from what arrived, and drops what was there before the request.
+* `Patience`: how long which address is waited for.
+* `Mute`: whether a connection is dead though nobody said so.
 * `Drain`: when a line on which nothing can be trusted has been silent for long enough, or never will be.
 """
 
@@ -21,6 +23,11 @@ _BABBLE_STEP_S = 0.1
 _CHARACTER_BITS = 11
 _FAST_BAUD = 19200
 _FAST_SILENCE_S = 0.00175
+_DOUBTS = 3
+_MUTE_S = 5.0
+_MUTE_REQUESTS = 3
+
+Address = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,63 @@ class Inbox:
                 return frame
             self.dropped += 1
         return 1
+
+
+class Patience:
+    """How long an answer is waited for. Tries of a silent device are shortened, as long as an answer that comes too late for
+    that is heard in the drain after them: then the device may have become slow, and its next try gets the whole time-out.
+    If that was in vain, or where a late answer goes unheard (on a connection, or beyond the drain), each fourth try gets it."""
+
+    def __init__(self, whole_s: float, heard_s: float) -> None:
+        """`heard_s`: for how long the line is listened to after a time-out."""
+        self._whole_s = whole_s
+        self._heard_s = heard_s
+        self._doubts: dict[Address, int] = {}
+        """Shortened tries that may have missed an answer, since the last whole one."""
+        self._last: Address | None = None
+        """Whose time-out was shortened last, if it was the last at all."""
+
+    def timeout_s(self, exchange: Exchange, longest_s: float | None) -> float:
+        """For a request that goes out now."""
+        whole_s = self._whole_s if exchange.timeout_s is None else exchange.timeout_s
+        address = exchange.address
+        self._last = None
+        if longest_s is None or longest_s >= whole_s:
+            self._doubts.pop(address, None)
+            return whole_s
+        if self._doubts.get(address, 0) >= _DOUBTS:
+            self._doubts[address] = 0
+            return whole_s
+        self._last = address
+        if address is None or whole_s > longest_s + self._heard_s:
+            self._doubts[address] = self._doubts.get(address, 0) + 1
+        return longest_s
+
+    def heard_late(self) -> None:
+        """Bytes came in the drain after a time-out."""
+        if self._last is not None:
+            self._doubts[self._last] = self._doubts.get(self._last, _DOUBTS) + 1
+            self._last = None
+
+
+class Mute:
+    """A connection on which some requests over some seconds brought not one byte is opened anew (half-open)."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._requests = 0
+
+    def asked(self, now: float) -> None:
+        if self._since is None:
+            self._since, self._requests = now, 0
+
+    def heard(self) -> None:
+        self._since = None
+
+    def overdue(self, now: float) -> bool:
+        """Another request had no answer: is it dead?"""
+        self._requests += 1
+        return self._since is not None and self._requests >= _MUTE_REQUESTS and now - self._since >= _MUTE_S
 
 
 class Drain:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import partial
 
 from drivers.contract import Conversation, Event, Listen, Received, Tell, Wait
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import BusError
 from gateway.field.voices import NOT_CONNECTED, Caller, Voices, Written, at_once, last_to_go
 from gateway.model import BusSpec, Deadline, Device, Scan, Text
@@ -34,7 +34,6 @@ MOST_UNSENT_BYTES = 16 * 1024
 STRANGER_IDLE_S = 30.0
 KNOWN_IDLE_S = 600.0
 """At least; twice the longest silence if that is more. A terminal that was cut off calls again."""
-LONGEST_SLEEP_S = 1.0
 BIND_AGAIN_S = 2.0
 
 
@@ -86,7 +85,7 @@ class Listener:
                     server = await self._bind()
                     bind_at = now + BIND_AGAIN_S
                 wake_at = self._voices.tell_silence(now, up=bool(self.port))
-                await self._clock.sleep_until(min(wake_at, now + LONGEST_SLEEP_S))
+                await self._clock.sleep_until(min(wake_at, housekeeping(now)))
         finally:
             if server is not None:
                 server.close()

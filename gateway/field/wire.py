@@ -20,7 +20,7 @@ from __future__ import annotations
 from drivers.contract import Exchange
 from gateway.clock import Clock
 from gateway.errors import BusError
-from gateway.field.line import LONGEST_FRAME_BYTES, Drain, Inbox, Timing
+from gateway.field.line import LONGEST_FRAME_BYTES, Drain, Inbox, Mute, Patience, Timing
 from gateway.field.seams import Counters, Ends, Silences, State, Tells
 from gateway.field.timer import Deadline
 from gateway.field.twice import Twice
@@ -32,9 +32,6 @@ _DOZE_S = 0.003
 """A reply whose rest needs longer than this on the wire is not watched byte by byte."""
 _CLOCKS = 0.9
 """Times on the wire are certain to this factor: a device's clock may be some percent fast."""
-_MUTE_S = 5.0
-_MUTE_REQUESTS = 3
-"""A connection on which this many requests over this time brought not one byte is opened anew (half-open)."""
 
 
 class Wire:
@@ -59,13 +56,13 @@ class Wire:
         self._listening = False
         self._inbox = Inbox()
         self._twice = Twice()
+        self._patience = Patience(spec.reply_timeout_s, self._timing.quiet_s if self._drained else 0.0)
         self._drainage = Drain(self._timing.quiet_s)
         self._longest_s: float | None = None
         self._free_at = 0.0  # no request before this
         self._strays = 0
-        self._mute_since: float | None = None
-        self._unheard = 0
-        self._left_at = self._early_until = self._timeout_s = 0.0
+        self._mute = Mute()
+        self._left_at = self._early_until = self._timeout_s = self._begun_at = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -88,7 +85,7 @@ class Wire:
         self._port = port
         self._precise = precise or self._deadline
         self.state = State.QUIET
-        self._mute_since = None
+        self._mute.heard()
         self.counters.openings += 1
         if self._drained:
             self._drain()  # a device may still be answering the process that was killed before us
@@ -96,7 +93,7 @@ class Wire:
             self._listen(True)
 
     def ask(self, exchange: Exchange, longest_s: float | None) -> None:
-        """Send when the line allows it; `longest_s` shortens the reply time-out."""
+        """Send when the line allows it; `longest_s` shortens the reply time-out, as far as `Patience` allows."""
         self.exchange, self._longest_s = exchange, longest_s
         if self.state is State.QUIET:
             self._send()
@@ -204,12 +201,10 @@ class Wire:
         self._early_until = now + _CLOCKS * leaving_s if self._serial and not self.spec.echo else 0.0
         self._inbox.expect(exchange, self.spec.echo)
         self._strays = 0
-        timeout_s = self.spec.reply_timeout_s if exchange.timeout_s is None else exchange.timeout_s
-        self._timeout_s = timeout_s if self._longest_s is None else min(timeout_s, self._longest_s)
+        self._timeout_s = self._patience.timeout_s(exchange, self._longest_s)
         self.state = State.ASKED
         self._deadline.set(self._left_at + self._timeout_s + character_s)
-        if self._mute_since is None:
-            self._mute_since, self._unheard = now, 0
+        self._mute.asked(now)
 
     # -- the reply -----------------------------------------------------------------------------------------------------
 
@@ -234,7 +229,9 @@ class Wire:
             self.counters.early_bytes += len(data)
             self._unasked(data, now)
             return
-        self._mute_since = None
+        self._mute.heard()
+        if not self._inbox.buffer:
+            self._begun_at = now - len(data) * self._timing.character_s
         self._inbox.buffer += data
         try:
             taken = self._inbox.take(exchange)
@@ -253,7 +250,7 @@ class Wire:
         """Allow the rest its time on the wire, and look again only when it can be there."""
         character_s = self._timing.character_s
         self._deadline.set(self._left_at + self._timeout_s + length * character_s)
-        rest_s = (length - len(self._inbox.buffer)) * character_s
+        rest_s = self._begun_at + length * character_s - now  # by the first bytes: adapters hand over in blocks, late
         if self._serial and rest_s > _DOZE_S:
             self._listen(False)
             self._precise.set(now + 0.95 * rest_s - 0.0005)
@@ -310,9 +307,7 @@ class Wire:
             if self._inbox.buffer
             else BusError(Quality.NOT_RESPONDING, f"no reply within {self._timeout_s:.3g} s")
         )
-        self._unheard += 1
-        mute = self._mute_since is not None and self._unheard >= _MUTE_REQUESTS and now - self._mute_since >= _MUTE_S
-        if mute and not self._serial:
+        if self._mute.overdue(now) and not self._serial:
             self._shut(str(overdue))
         elif self._drained or exchange.mine is None:
             self._distrust(str(overdue))
@@ -357,6 +352,8 @@ class Wire:
         if data is None:
             return
         self.counters.stray_bytes += len(data)
+        if data:
+            self._patience.heard_late()
         self._unasked(data, now)
         babbled = self._drainage.babbling
         next_look = self._drainage.look(now, bool(data))

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.errors import StorageError
-from gateway.model import Record
+from gateway.model import Draft, Record
 
 AHEAD = 64
 AHEAD_BYTES = 256 * 1024
@@ -26,6 +26,17 @@ class Source(Protocol):
 
     async def after(self, sequence: int, limit: int, limit_bytes: int) -> list[Record]: ...
     def on_visible(self, callback: Callable[[], None]) -> None: ...
+
+
+class Store(Source, Protocol):
+    """What an uplink needs of a lane besides reading."""
+
+    def position(self, uplink: str) -> int: ...
+    def backlog(self, uplink: str) -> int: ...
+    def settle(self, uplink: str, sequences: Iterable[int]) -> None: ...
+    def settle_to(self, uplink: str, sequence: int) -> None: ...
+    def state(self) -> Mapping[str, bytes]: ...
+    def commit(self, drafts: Sequence[Draft], state: Mapping[str, bytes | None]) -> object: ...
 
 
 class Feed:

@@ -19,7 +19,8 @@ from gateway import retry
 from gateway.clock import Clock
 from gateway.errors import LinkError
 from gateway.link import mqtt
-from gateway.link.outbox import PUBACK_S, Outbox, Store
+from gateway.link.feed import Store
+from gateway.link.outbox import PUBACK_S, Outbox
 from gateway.model import Record, UplinkSpec
 from gateway.wire import pack, payloads
 
@@ -91,7 +92,7 @@ class Uplink:
         session = await self._connect(dial)
         try:
             self._up(session)
-            self._outbox.sent(session.publish(self._status_message(True, began), retain=True), None, 0)
+            self._outbox.sent(session.publish(self._status_message(True, began), retain=True))
             await self._serve(session)
         except asyncio.CancelledError:
             await self._farewell(session)
@@ -133,7 +134,7 @@ class Uplink:
         try:
             async with asyncio.timeout(FAREWELL_S):
                 mid = session.publish(self._status_message(False, self._clock.wall()), retain=True)
-                self._outbox.sent(mid, None, 0)
+                self._outbox.sent(mid)
                 while mid in self._outbox.in_flight:
                     self._awake.clear()
                     self._outbox.hear(session)
@@ -146,13 +147,22 @@ class Uplink:
     def _status_message(self, online: bool, since: float) -> payloads.Message:
         return payloads.status(self._gateway, online=online, since=since, **self._birth)  # type: ignore[arg-type]  # as filled above
 
+    @property
+    def connected(self) -> bool:
+        return self._session is not None
+
+    @property
+    def refused(self) -> bool:
+        """For something that a person has to mend."""
+        return bool(self._error and self._error.refused)
+
     def status(self) -> dict[str, object]:
         """Plain JSON values; the rest is the outbox's."""
         return {
-            "connected": self._session is not None,
+            "connected": self.connected,
             "since": payloads.iso(self._since),
             "error": str(self._error or ""),
-            "refused": bool(self._error and self._error.refused),
+            "refused": self.refused,
             "tls": self._session.tls if self._session else "",
             **self._outbox.status(),
         }

@@ -72,8 +72,6 @@ class Outcome(NamedTuple):
     reopened: Content | None = None
     hole: Pair | None = None
     """Sequences up to `Expected.durable` that the file opened now does not have."""
-    trouble: str = ""
-    """The transaction is durable, but the checkpoint after it failed."""
 
 
 @contextmanager
@@ -141,6 +139,20 @@ class JournalFile:
             except (apsw.Error, OSError):
                 self._suspect = True
                 raise
+
+    def checkpoint(self) -> str:
+        """Take a log that has grown into the database; why that failed, or nothing. What was committed is durable anyway.
+
+        Not after a failed write: what the log holds is doubtful until it was opened again.
+        """
+        if self._wal_pages < self._checkpoint_pages or self._suspect or self._db is None:
+            return ""
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            return f"checkpoint: {error}"
+        self._wal_pages = 0
+        return ""
 
     def read(self, after: int, durable: int, limit: int, limit_bytes: int) -> Page:
         """`durable`: what the loop knows to be on the disk; a failed write may have left more in the file."""
@@ -271,7 +283,7 @@ class JournalFile:
         self._gone = self._append(work, there, items, hole)
         self._last = max(self._last, expected.durable, *(record.sequence for record in work.records[-1:]))
         self._suspect = False
-        return Outcome(self._used_bytes(), reopened, hole, self._checkpoint())
+        return Outcome(self._used_bytes(), reopened, hole)
 
     def _append(
         self, work: Work, there: int, items: Mapping[Item, bytes | None] | None = None, hole: Pair | None = None
@@ -326,16 +338,6 @@ class JournalFile:
     def _on_wal(self, _: apsw.Connection, __: str, pages: int) -> int:
         self._wal_pages = pages
         return apsw.SQLITE_OK
-
-    def _checkpoint(self) -> str:
-        if self._wal_pages < self._checkpoint_pages:
-            return ""
-        try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            return f"checkpoint: {error}"
-        self._wal_pages = 0
-        return ""
 
     def _used_bytes(self) -> int:
         db = self._connection

@@ -1,9 +1,6 @@
 """One lane of the journal as the event loop sees it: commit, read after a cursor, settle. Nothing here waits for a disk.
 
-The parts. On the lane's own thread (`worker`): `journal_open` (open, check, create a file), `journal_rows` (rows as sound
-records), `journal_file` (transactions). On the loop: `journal_writer` (in flight, told, tried again), `journal_tail` (what is
-in memory), `journal_book` (numbers), `journal_reader`, `journal_room` (the quota), `settlement` (positions of uplinks). Pure: `seal` (CRC and hash
-chain), `ranges`, `retention` (what goes when full).
+Its parts, and which of them run on the lane's own thread: `gateway.store`.
 
 Guarantees
 * The order of the records is the order of the calls of `commit`: sequence, CRC and chain are given at once, in memory.

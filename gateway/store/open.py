@@ -151,14 +151,19 @@ def newest_aside(path: Path) -> Path | None:
     return max(found, key=lambda one: one.stat().st_ctime_ns, default=None)
 
 
+def move(path: Path, target: Path, suffixes: Sequence[str]) -> None:
+    """Rename those of the files that there are, one after the other; the folder is not synced."""
+    for suffix in suffixes:
+        part, place = path.with_name(path.name + suffix), target.with_name(target.name + suffix)
+        if part.exists() and not place.exists():
+            part.rename(place)
+
+
 def set_aside(path: Path, tag: str) -> Path:
     """Rename the file with all that belongs to it; returns its new name."""
     target = path.with_name(f"{path.name}.broken-{tag}")
-    # The database first: a log without its database is dropped by SQLite, a database without its log would look sound.
-    for suffix in SUFFIXES:
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(target.with_name(target.name + suffix))
+    # The database first: without its log it would look sound. A log that is left alone is known as such (`connect`).
+    move(path, target, SUFFIXES)
     aside = [one for one in path.parent.glob(f"{path.name}.broken-*") if not one.name.endswith(SUFFIXES[1:])]
     for old in sorted(aside, key=lambda one: one.stat().st_ctime_ns)[:-KEPT_ASIDE]:
         for suffix in SUFFIXES:
@@ -171,6 +176,10 @@ def connect(path: Path) -> apsw.Connection:
     """The connection, configured; creates an empty file (0600) where there is none. Raises OSError, apsw.Error."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
+        if aside := newest_aside(
+            path
+        ):  # the power was cut between the renames; SQLite would drop a log without its database
+            move(path, aside, ("-wal",))
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         sync_directory(path.parent)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)

@@ -1,6 +1,6 @@
 """Reading a lane on the loop: backlog and live are one path; a disk that does not answer is said, not waited for.
 
-The newest records are in memory (`journal_tail`); older ones come through the lane's thread. What the file cannot give is
+The newest records are in memory (`tail`); older ones come through the lane's thread. What the file cannot give is
 handed to `account`, which counts and tells it.
 """
 

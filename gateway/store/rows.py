@@ -34,6 +34,8 @@ _BETWEEN = _SELECT + "WHERE sequence BETWEEN ? AND ? AND kind <> ? ORDER BY sequ
 _SIZES = """SELECT sequence, length(body) FROM record
   WHERE sequence BETWEEN ? AND ? AND kind <> ? ORDER BY sequence LIMIT ?"""
 INSERT = "INSERT INTO record VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TYPES = (int, bytes, bytes, bytes, bytes, float, float, int, bytes, int, bytes, bytes)
+"""Of the columns of `_SELECT`."""
 _DAMAGE = (apsw.CorruptError, apsw.TooBigError, apsw.NoMemError)
 _ROW_BYTES = 256
 """What a row takes beside its body, about."""
@@ -194,16 +196,11 @@ class Rows(NamedTuple):
             return None
         return None if row is None else self._record(row)
 
-    def _record(self, row: tuple[object, ...]) -> Record | None:
+    def _record(self, row: tuple[Any, ...]) -> Record | None:
         """The record, if it is what was sealed."""
-        match row:
-            case (
-                int(sequence), bytes(journal), bytes(run), bytes(kind), bytes(boot), float(at), float(wall),
-                int(trusted), bytes(body), int(crc), bytes(previous), bytes(digest),
-            ):  # fmt: skip
-                pass
-            case _:
-                return None
+        if tuple(map(type, row)) != _TYPES:  # `match` would cost as much as all the rest
+            return None
+        sequence, journal, run, kind, boot, at, wall, trusted, body, crc, previous, digest = row
         try:
             names = journal.decode(), run.decode(), kind.decode(), boot.decode()
         except UnicodeDecodeError:

@@ -37,9 +37,9 @@ class Scribe(NamedTuple):
 
 def crc_of(record: Record) -> int:
     """CRC-32 over all fields up to the body; `durable` is not part of the record, the chain has its own digest."""
-    names = (record.lane.value, record.journal, record.run, str(record.sequence), record.kind, record.boot)
+    names = (record.lane, record.journal, record.run, f"{record.sequence}", record.kind, record.boot)
     times = pack("<dd?", record.at, record.wall, record.trusted)
-    return crc32(b"\n".join((*(name.encode() for name in names), times, record.body)))
+    return crc32(b"\n".join(("\n".join(names).encode(), times, record.body)))
 
 
 def digest_of(gateway: str, record: Record) -> str:

@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
 from gateway.model import Lane, Record
-from gateway.store.file import Expected, JournalFile, Outcome
+from gateway.store.file import Expected, JournalFile, Outcome, Work
 from gateway.store.open import Item
 from gateway.store.settlement import Settlement
 from gateway.store.tail import Batch, Tail
@@ -30,8 +30,9 @@ from gateway.store.worker import Worker
 
 T = TypeVar("T")
 
-SETTLE_S = 1.0
-"""Settlements wait this long for a commit to share; losing them only repeats records."""
+SETTLE_S = 2.0
+"""Settlements wait this long for a commit to share: longer than the second between two commits of telemetry, or each receipt
+would cost a sync of its own. Losing them only repeats records."""
 _BUG = StorageError("failed by a bug, see the log")
 """Told when a job raises anything else: its thread ends with it, but nobody may wait for ever for what it did."""
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -76,6 +77,8 @@ class Writer:
         self._overdue_s = overdue_s
         self._loop = asyncio.get_running_loop()
         self._flying = False
+        self._troubled = False
+        """The last checkpoint failed."""
         self._tries = 0
         self._retry: Timer | None = None
         self._overdue: Timer | None = None
@@ -156,9 +159,10 @@ class Writer:
         # Whole after a failure: `expected.state` and what was settled early are no older than the last record told.
         work = self.tail.fly(whole=failing)
         if not failing:
-            work.items.update(self._owner.settlement.take())
+            self._settle(work)
         expected = self._owner.expected(self.tail.durable, with_state=failing)
         self._flying = True
+        troubled = self._troubled
 
         def job() -> None:
             reply = partial(self._crashed, tuple(work.items), _BUG)
@@ -168,8 +172,18 @@ class Writer:
                 reply = partial(self._crashed, tuple(work.items), error)
             finally:
                 self._post(reply)
+            trouble = self._file.checkpoint()  # after it was told: nobody waits for what takes several syncs
+            if trouble or troubled:
+                self._post(partial(self._checkpointed, trouble))
 
         self._worker.submit(job)
+
+    def _settle(self, work: Work) -> None:
+        """What was settled shares this transaction, and needs none of its own."""
+        work.items.update(self._owner.settlement.take())
+        if self._flush:
+            self._flush.cancel()
+            self._flush = None
 
     def _landed(self, outcome: Outcome) -> None:
         self._flying = False
@@ -178,17 +192,24 @@ class Writer:
         self.tally.transactions += 1
         self.tally.committed += sum(len(batch.records) for batch in batches)
         self._tries = 0
-        self.failing_since = None
+        if not self._troubled:
+            self.failing_since = None
         self._owner.landed(batches, outcome)
-        if outcome.trouble:
-            self._note_failing(outcome.trouble)
-            self._flush = self._flush or self._clock.call_at(self._clock.monotonic() + _TROUBLE_S, self._flush_now)
         for batch in batches:
             self._tell(batch, None)
         self._owner.visible()
         self._pump()
         self._watch()
         self._moved.set()
+
+    def _checkpointed(self, trouble: str) -> None:
+        """After a commit that is on the disk; it fails as long as its checkpoint does."""
+        self._troubled = bool(trouble)
+        if trouble:
+            self._note_failing(trouble)
+            self._flush = self._flush or self._clock.call_at(self._clock.monotonic() + _TROUBLE_S, self._flush_now)
+        elif not self._retry:
+            self.failing_since = None
 
     def _crashed(self, items: tuple[Item, ...], error: StorageError) -> None:
         self._flying = False

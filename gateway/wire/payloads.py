@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from gateway.model import Command, FloodEdge, Lane, Record, Text
@@ -50,8 +51,8 @@ class Message(NamedTuple):
 
     def size(self) -> int:
         """Of the whole MQTT PUBLISH packet in bytes, at most 16 too many."""
-        properties = sum(5 + len(name.encode()) + len(value.encode()) for name, value in self.properties)
-        return 32 + len(self.topic.encode()) + len(self.content_type) + properties + len(self.body)
+        texts = "".join([self.topic, self.content_type, *chain.from_iterable(self.properties)])
+        return 32 + 5 * len(self.properties) + len(texts.encode()) + len(self.body)
 
 
 class Receipt(NamedTuple):
@@ -73,7 +74,7 @@ def topic(gateway: str, name: str) -> str:
 
 
 def record_id(gateway: str, record: Record) -> str:
-    return f"{gateway}/{record.lane.value}/{record.journal}.{record.run}/{record.sequence}"
+    return f"{gateway}/{record.lane}/{record.journal}.{record.run}/{record.sequence}"
 
 
 def encode(record: Record, gateway: str, layouts: Mapping[int, Layout], follows: int | None = None) -> Message:
@@ -83,26 +84,27 @@ def encode(record: Record, gateway: str, layouts: Mapping[int, Layout], follows:
     """
     pack = record.kind == PACK
     body = senml.encode(gateway, record.wall - record.at, decode(record.body, layouts)) if pack else record.body
+    lane = f"{record.lane}"
     properties = [
         ("specversion", CLOUDEVENTS),
         ("id", record_id(gateway, record)),
         ("source", f"gengfu:{gateway}"),
         ("type", record.kind),
         ("time", iso(record.wall)),
-        ("lane", record.lane.value),
+        ("lane", lane),
         ("journal", record.journal),
         ("run", record.run),
-        ("sequence", str(record.sequence)),
+        ("sequence", f"{record.sequence}"),
         ("boot", record.boot),
         ("monotonic", f"{record.at:.6f}"),
         ("clock", "trusted" if record.trusted else "untrusted"),
         ("durable", "true" if record.durable else "false"),
     ]
     if follows is not None:
-        properties.append(("follows", str(follows)))
+        properties.append(("follows", f"{follows}"))
     if record.lane is Lane.ALARM:
         properties += [("previous", record.previous), ("digest", record.digest)]
-    return Message(topic(gateway, record.lane.value), kinds.SENML if pack else kinds.JSON, tuple(properties), body)
+    return Message(topic(gateway, lane), kinds.SENML if pack else kinds.JSON, tuple(properties), body)
 
 
 def iso(wall: float) -> str:

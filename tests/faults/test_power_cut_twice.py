@@ -29,37 +29,38 @@ async def open_and_close(path, lane):
     await journal.close()
 
 
-class Aside:
-    """Writes down, among the storage calls, when files are renamed: their folder is synced before the next call."""
+class Renames:
+    """Writes down, among the storage calls, when files are renamed, one by one: a cut may fall between two of them. Their
+    folder is synced before the next call."""
 
     def __init__(self, log):
-        self.log, self.original = log, journal_open.set_aside
+        self.log, self.original = log, journal_open.move
 
     def __enter__(self):
-        journal_open.set_aside = self.rename
+        journal_open.move = self.move
 
     def __exit__(self, *_):
-        journal_open.set_aside = self.original
+        journal_open.move = self.original
 
-    def rename(self, path, tag):
-        before = [one.name for one in path.parent.glob(f"{path.name}*") if ".broken-" not in one.name]
-        target = self.original(path, tag)
-        for name in before:
-            self.log.append(("renamed", name, target.name + name.removeprefix(path.name)))
-        return target
+    def move(self, path, target, suffixes):
+        before = [one for one in suffixes if path.with_name(path.name + one).exists()]
+        self.original(path, target, suffixes)
+        for one in before:
+            self.log.append(("renamed", path.name + one, target.name + one))
 
 
-def cut_while_opening(place, lane, rng):
-    """Open what is in `place`, cut the power at any storage call of it, and leave in `place` what a cut may leave."""
+def cut_while_opening(place, lane, rng, share=0.0):
+    """Open what is in `place`, cut the power at any storage call of it, and leave in `place` what a cut may leave; a `share` of
+    the syncs fails."""
     platter = Platter()
     for file in place.iterdir():
         platter.files[file.name] = [("certain", ("write", 0, file.read_bytes()))]
     recorder = Recorder(rng)
-    aside = Aside(recorder.log)
+    recorder.share = share
     work = place.with_name(f"{place.name}-work")
     shutil.copytree(place, work)
     try:
-        with aside:
+        with Renames(recorder.log):
             asyncio.run(open_and_close(work / "j.db", lane))
     finally:
         recorder.unregister()
@@ -103,18 +104,36 @@ def recoveries(states, seed, place, lane):
         shutil.rmtree(there)
 
 
-async def filled(path):
-    journal = make(path, Lane.ALARM, StillClock(), threaded=False)
+async def filled(path, crashed):
+    """What it wrote; `crashed`: where the files are as they were when it was killed."""
+    clock = StillClock()
+    journal = make(path, Lane.ALARM, clock, threaded=False)
     await journal.open()
     journal.position("u")
     for number in range(60):
         journal.commit([draft(b"%d" % number * 200)], {f"s{number % 7}": b"%d" % number})
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns()
     journal.settle("u", range(1, 20))
+    clock.advance(10)
+    await turns()
     records, state = await everything(journal), journal.state()
+    for file in path.parent.iterdir():
+        shutil.copy(file, crashed)
     await journal.close()
     return records, state
+
+
+async def turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def forget_whose(path, *, in_log):
+    """Damage: the file no longer says whose journal it is; `in_log`: its log stays as it is."""
+    db = apsw.Connection(str(path))
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(in_log))
+    db.execute("UPDATE item SET crc = crc + 1 WHERE space = 'own' AND key = 'segments'")
+    db.close()
 
 
 async def unsettled(path):
@@ -128,21 +147,26 @@ async def unsettled(path):
 
 
 def takeovers(states, seed, place):
-    """A file that no longer says whose journal it is, and cuts while the new one takes over: every alarm is there."""
+    """A file that no longer says whose journal it is, and cuts while the new one takes over: every alarm is there.
+
+    Half of them with a log that has not all been taken into the file, and with syncs that fail, so that it never is: a cut
+    may fall between the renames of the two.
+    """
     rng = random.Random(seed)
     (place / "whole").mkdir()
-    records, state = asyncio.run(filled(place / "whole" / "j.db"))
-    db = apsw.Connection(str(place / "whole" / "j.db"))
-    db.execute("UPDATE item SET crc = crc + 1 WHERE space = 'own' AND key = 'segments'")
-    db.close()
+    (place / "crashed").mkdir()
+    records, state = asyncio.run(filled(place / "whole" / "j.db", place / "crashed"))
+    forget_whose(place / "whole" / "j.db", in_log=False)
+    forget_whose(place / "crashed" / "j.db", in_log=True)
     for number in range(states):
         there = place / str(number)
-        shutil.copytree(place / "whole", there)
+        log = number % 2
+        shutil.copytree(place / ("crashed" if log else "whole"), there)
         calls = 0
         for _ in range(rng.choice([1, 2])):
-            calls += cut_while_opening(there, Lane.ALARM, rng)
+            calls += cut_while_opening(there, Lane.ALARM, rng, rng.choice([0.0, 0.5, 1.0]) * log)
         assert calls > 5, "nothing was written"
-        assert asyncio.run(unsettled(there / "j.db")) == (records[19:], state)
+        assert asyncio.run(unsettled(there / "j.db")) == (records[19:], state), number
         shutil.rmtree(there)
 
 

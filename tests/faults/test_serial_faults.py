@@ -204,11 +204,15 @@ async def periods_of_the_others(folder, baud, fault, seconds, warm_s=20.0):
 
 @pytest.mark.parametrize("baud", [19200, 115200])
 async def test_one_dead_device_beside_31_live_ones(tmp_path, baud):
-    """p95 of the others' periods at most 1.2 s at 1 s, the first failing cycles included; its silence is a sample at once."""
+    """
+    p99 of the others' periods within 10 % of 1 s, the first failing cycle included (one of 120, in which all of them wait
+    for its whole time-out and drain); its silence is a sample at once.
+    """
     found, ill, since = await periods_of_the_others(tmp_path, baud, {"what": "silent"}, 3600 if FULL else 120)
     p50, p95, p99 = (found[int(len(found) * share)] for share in (0.5, 0.95, 0.99))
     print(f"{baud}: p50 {p50:.3f} p95 {p95:.3f} p99 {p99:.3f} longest {found[-1]:.3f} s")  # noqa: T201 - the figure
-    assert p95 <= 1.2
+    assert p95 <= p99 <= 1.1
+    assert found[-1] <= 2.0
     assert ill[0].at - since <= 3.0  # R23: three polls, or 30 s
     assert Quality(ill[0].qualities[0]) is Quality.NOT_RESPONDING
 

@@ -6,6 +6,7 @@ GENGFU_FAULTS=full .venv/bin/pytest -s tests/faults/test_thinning.py      the fu
 import asyncio
 import json
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from tests.waiting import until
 FULL = os.environ.get("GENGFU_FAULTS") == "full"
 RECORDS = 40_000 if FULL else 1_500
 QUOTA_BYTES = 8 * 2**20 if FULL else 400 * 1024
-SECONDS = 120 if FULL else 8
-SYNCS_GOAL, TOLERANCE = 1.0, 5
+SECONDS = 3_600 if FULL else 30
+PACK_BYTES = int(os.environ.get("GENGFU_PACK_BYTES", "2048"))
+"""Of a second's telemetry."""
+SYNCS_GOAL, TOLERANCE = 1.0, 1.03
+"""Counted, not timed: the same on a busy machine. What is over are the checkpoints."""
 
 
 def note(text):
@@ -66,25 +70,36 @@ def written_bytes():
 
 
 async def test_telemetry_costs_at_most_one_sync_a_second(tmp_path):
-    """One commit a second, as the pipeline does: one sync each, and one more where the log is taken into the database."""
+    """One commit a second, as the pipeline does, and receipts at any time between: one sync each, and three more where the log is
+    taken into the database (of the log, of the database, of the log that is begun anew)."""
+    dice = random.Random(1)
     with faulty_disk() as disk:
         clock = StillClock()
         journal = make(tmp_path / "j.db", Lane.TELEMETRY, clock, threaded=False)
         await journal.open()
         journal.position("u")
+        journal.commit([draft()], {})  # a new log: one sync more, once
+        await turns()
         before, syncs, body = written_bytes(), disk.syncs, 0
-        for second in range(SECONDS):
-            pack = os.urandom(16 * 1024)
+        for _ in range(SECONDS):
+            pack = os.urandom(PACK_BYTES)
             body += len(pack)
             journal.commit([draft(pack)], {})
-            journal.settle_to("u", second)
-            for _ in range(30):
-                await asyncio.sleep(0)
-            clock.advance(1.0)
+            await turns()
+            receipt_s = dice.uniform(0.0, 1.0)
+            clock.advance(receipt_s)
+            journal.settle_to("u", journal.counters().durable)
+            clock.advance(1.0 - receipt_s)
+            await turns()
         per_second = (disk.syncs - syncs) / SECONDS
         note(
-            f"{SECONDS} commits of 16 KiB, one a second: {per_second:.2f} syncs/s, "
+            f"{SECONDS} commits of {PACK_BYTES} bytes, one a second: {per_second:.3f} syncs/s, "
             f"{(written_bytes() - before) / body:.1f} bytes written for each of a body"
         )
         await journal.close()
         assert per_second <= SYNCS_GOAL * TOLERANCE
+
+
+async def turns():
+    for _ in range(30):
+        await asyncio.sleep(0)

@@ -18,8 +18,10 @@ from gateway.field.timer import Deadline
 from gateway.model import BusKind, BusSpec
 from tests.drivers.loading import DIRECTORY
 
-_HOPS = 8
-"""Turns of the loop without a timer after which every task waits for the clock (opening a port takes the most)."""
+
+def _ready():
+    """Whether anybody has something to do before the next timer. A turn of the loop for each timer is half of the time."""
+    return bool(asyncio.get_running_loop()._ready)
 
 
 class Timer:
@@ -70,16 +72,19 @@ class Clock:
         task = asyncio.ensure_future(awaitable)
         await asyncio.sleep(0)
         while not task.done():
-            self._next(float("inf"))
+            while self._next(float("inf")) and not _ready():
+                """Only a line's own timers: nobody has anything to do yet."""
             await asyncio.sleep(0)
         return task.result()
 
     async def rest(self, until):
         """Let this time come; tasks that wait for the clock go on meanwhile."""
-        idle = 0
-        while idle < _HOPS:
-            idle = 0 if self._next(until) else idle + 1
-            await asyncio.sleep(0)
+        while True:
+            fired = self._next(until)
+            if _ready():
+                await asyncio.sleep(0)
+            elif not fired:
+                break
         self.now = max(self.now, until)
 
     def _next(self, until):
@@ -115,9 +120,11 @@ class Port:
         self._there = bytearray()
         self._callback = None
         self._wake = None
+        self._due = 0.0
 
     def read(self):
-        self._step()
+        if self._clock.now >= self._due:
+            self._step()
         data = bytes(self._there)
         self._there.clear()
         return data
@@ -145,6 +152,7 @@ class Port:
             self._wake.cancel()
         at = self._line.wake_at()
         self._wake = self._clock.call_at(max(at, now), self._woken) if at != float("inf") else None
+        self._due = at
 
     def _woken(self):
         self._wake = None
@@ -166,8 +174,8 @@ class World:
         self.clock = clock or Clock()
         self.log = Log()
         self.field = Field(self.log, made.members)
-        self.spec = BusSpec("line", BusKind.SERIAL, port="virtual", **{"reply_timeout_s": 0.1} | spec)
-        timing = Timing.of(self.spec.baud, self.spec.parity, self.spec.stop_bits)
+        self.spec = BusSpec("line", **{"kind": BusKind.SERIAL, "port": "virtual", "reply_timeout_s": 0.1} | spec)
+        timing = Timing.of(self.spec.baud, self.spec.parity, self.spec.stop_bits, fifo=made.lines[0].timing.fifo)
         line = Line("line", timing, slaves(made.lines[0].slaves), self.field, self.log, Random(seed))
         port = Port(line, self.clock)
 

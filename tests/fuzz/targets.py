@@ -26,7 +26,8 @@ from gateway.control import LINE_BYTES, Control, Refused, encoded
 from gateway.errors import BusError, ConfigError, DeliveryError
 from gateway.model import Action, BusKind, Command, Deadline, Kind, Level, Point, Quality, Scan, Text
 from gateway.restart import Guard
-from gateway.wire import pack, payloads
+from gateway.wire import mqtt5, pack, payloads
+from tests import fake_broker
 from tests.district import messages
 from tests.drivers import loading
 from tests.fuzz.files import FILES, YAML_WORDS, contents
@@ -293,6 +294,29 @@ def _receipt(data: bytes) -> object:
     return bool(receipt.alarms), receipt.position.bit_length()
 
 
+def _mqtt_seeds() -> tuple[bytes, ...]:
+    connack = fake_broker.packet(2, 0, b"\x00\x00\x0b\x21\x00\x14\x26\x00\x01a\x00\x02bc")
+    suback = fake_broker.packet(9, 0, b"\x00\x01\x00\x01")
+    receipt = fake_broker.message("gengfu/v1/demo-01/receipt", b'{"alarms": []}', mid=3)
+    return (b"\x05" + connack + suback + receipt, b"\x40" + fake_broker.puback(7, 0x10) + receipt + b"\xd0\0\xe0\1\x8e")
+
+
+def _mqtt(data: bytes) -> object:
+    """In pieces of a size that the first byte says, and all at once: the same packets, the same refusal."""
+    heard = []
+    step, rest = (data[0] or 1, data[1:]) if data else (1, b"")
+    for size in (step, len(rest) or 1):
+        inbound, packets = mqtt5.Inbound(4096), []
+        try:
+            for at in range(0, len(rest), size):
+                packets += inbound.feed(rest[at : at + size])
+        except mqtt5.ProtocolError as error:
+            packets.append(error.__class__)
+        heard.append(packets)
+    assert heard[0] == heard[1]
+    return tuple(type(one).__name__ for one in heard[0][:4])
+
+
 _KINDS = (Kind.FLOAT, Kind.BOOL, Kind.INT, Kind.ENUM)
 LAYOUTS = {
     layout.id: layout
@@ -434,6 +458,7 @@ TARGETS = {
             b'{"alarms": ["demo-01/alarm/a01b.7be0/7"], "telemetry": {"journal": "a01b", "position": 12}}',
             b'{"telemetry": {"journal": "a01b", "position": 9223372036854775807}}',
         ), 80_000, words=JSON_WORDS),
+        Target("mqtt", _mqtt, _mqtt_seeds(), 4_000),
         Target("pack", _pack, _pack_seeds(), 60_000, words=tuple(struct.pack("<Q", key) for key in LAYOUTS)),
         Target("district", _district, _district_seeds(), 60_000, words=JSON_WORDS),
         *ON_LINES,

@@ -68,7 +68,8 @@ class Disk(apsw.VFS):
     """SQLite's own unix VFS, made the default one, with faults on command.
 
     ``write``, ``full``: every write fails; ``database``: those of the main file do (a checkpoint's); ``sync``: syncs do, with
-    the bytes out. ``memory``: writes raise what nobody expects. A closed `gate` lets syncs wait.
+    the bytes out; ``once``: the next one does. ``memory``: writes raise what nobody expects. A closed `gate` lets syncs wait, a
+    closed `database` writes to the main file.
     """
 
     def __init__(self):
@@ -78,6 +79,8 @@ class Disk(apsw.VFS):
         self.syncs = 0
         self.gate = threading.Event()
         self.gate.set()
+        self.database = threading.Event()
+        self.database.set()
 
     def xOpen(self, name, flags):
         return _File(self, name, flags)
@@ -85,6 +88,7 @@ class Disk(apsw.VFS):
     def heal(self):
         self.failing.clear()
         self.gate.set()
+        self.database.set()
 
 
 class _File(apsw.VFSFile):
@@ -94,6 +98,8 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
 
     def xWrite(self, data, offset):
+        if self._main:
+            self._disk.database.wait(30)
         if "memory" in self._disk.failing:
             raise MemoryError("injected: no error of SQLite's")
         if "write" in self._disk.failing:
@@ -104,7 +110,8 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags):
         self._disk.gate.wait(30)
-        if "sync" in self._disk.failing:
+        if "sync" in self._disk.failing or "once" in self._disk.failing:
+            self._disk.failing.discard("once")
             super().xSync(flags)  # the bytes may be out although the sync "fails": the hard case
             raise apsw.IOError("injected: sync")
         self._disk.syncs += 1

@@ -208,7 +208,7 @@ async def test_a_server_that_dies_and_returns_is_polled_again(server, bus, numbe
 
 async def test_a_connection_that_went_mute_is_opened_anew(server, bus, numbers, monkeypatch):
     """Half-open: the other side is gone and nobody said so."""
-    monkeypatch.setattr("gateway.field.wire._MUTE_S", 0.1)
+    monkeypatch.setattr("gateway.field.line._MUTE_S", 0.1)
     await bus.perform(numbers.ask(1))
     server.script = lambda asked: []
     for _ in range(3):
@@ -221,7 +221,7 @@ async def test_a_connection_that_went_mute_is_opened_anew(server, bus, numbers, 
 
 async def test_one_dead_unit_behind_a_live_server_keeps_the_connection(server, bus, numbers, monkeypatch):
     """As long as another unit answers, the connection is alive."""
-    monkeypatch.setattr("gateway.field.wire._MUTE_S", 0.05)
+    monkeypatch.setattr("gateway.field.line._MUTE_S", 0.05)
     server.script = lambda asked: [(0.0, reply(asked))] if asked[6] == 1 else []
     for _ in range(5):
         assert await quality_of(bus, numbers.ask(1, unit=2, timeout_s=0.03)) is Quality.NOT_RESPONDING

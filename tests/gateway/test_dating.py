@@ -155,13 +155,9 @@ async def test_tls_at_1970_judges_dates_by_the_floor(tmp_path):
         def dial():
             import socket
 
-            made = tls.context(spec, clock)
-            with socket.create_connection(("127.0.0.1", port)) as plain:
-                wrapped = made.wrap_socket(plain, do_handshake_on_connect=False)
-                with wrapped:
-                    wrapped.settimeout(5)
-                    wrapped.do_handshake()
-                    return wrapped.version()
+            made = tls.trust(spec, clock)
+            with socket.create_connection(("127.0.0.1", port), 5) as plain, made.wrap(plain) as wrapped:
+                return wrapped.version()
 
         try:
             return await asyncio.to_thread(dial)
@@ -201,9 +197,9 @@ async def test_at_1970_everything_else_is_verified_as_always(tmp_path):
         port = server.sockets[0].getsockname()[1]
 
         def dial(port=port):
-            made = tls.context(spec, At1970(wall=time.time()))
-            with socket.create_connection(("127.0.0.1", port)) as plain:
-                made.wrap_socket(plain, do_handshake_on_connect=False).do_handshake()
+            made = tls.trust(spec, At1970(wall=time.time()))
+            with socket.create_connection(("127.0.0.1", port), 5) as plain:
+                made.wrap(plain)
 
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.to_thread(dial)

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway import config, forecast
+from gateway.model import Lane
+from gateway.wire import payloads
+from tests.gateway.journal_tools import commit, opened
 
 ROOT = Path(__file__).parents[2]
 SITE = """
@@ -23,14 +26,25 @@ def site(tmp_path):
 
 
 def test_the_busiest_day_by_hand(site):
-    """Each whole scan of each group in each period, a record a commit, each commit at least three pages."""
+    """Each whole scan of each group in each period, a record a commit; each record in whole parts of pages."""
     seen = forecast.forecast(site)
     (device,) = site.devices
     commits = min(86400, sum(86400 / group.period_s for group in device.groups))
     bodies = sum(86400 / group.period_s * forecast._bytes(device, at, group) for at, group in enumerate(device.groups))
-    assert seen.stored_bytes_a_day[1] == int(bodies + commits * forecast.ROW_BYTES)
-    assert seen.outage_hours[1] == pytest.approx(1024 * 1024 / (bodies + commits * 256) * 24)
-    assert seen.written_bytes_a_day[1] >= commits * forecast.COMMIT_BYTES
+    stored = commits * forecast._stored_bytes(bodies / commits)
+    assert bodies < stored == pytest.approx(seen.stored_bytes_a_day[1], abs=1)
+    assert seen.outage_hours[1] == pytest.approx(1024 * 1024 / stored * 24)
+    assert seen.written_bytes_a_day[1] == pytest.approx(stored * 2.5 + commits * 12 * 1024, abs=1)
+
+
+@pytest.mark.parametrize("body_bytes", [100, 970, 2_100, 3_900, 5_000, 16_384])
+async def test_a_record_takes_in_the_file_what_is_forecast(tmp_path, body_bytes):
+    """Else an outage of the promised length would not fit: at 2,100 bytes only one goes into a page."""
+    async with opened(tmp_path / "j.db", Lane.TELEMETRY) as journal:
+        for _ in range(20):
+            await commit(journal, *[b"x" * body_bytes] * 20, kind=payloads.PACK)
+        used = journal.counters().used_bytes
+    assert used / 400 == pytest.approx(forecast._stored_bytes(body_bytes), rel=0.1)
 
 
 def test_a_quiet_day_costs_no_more_than_the_busiest(site):

@@ -15,7 +15,7 @@ from tests.waiting import until
 
 
 def concerns(**wrong):
-    return {concern.name: (lambda name=concern.name: wrong.get(name, False)) for concern in health.CONCERNS}
+    return lambda: {concern.name: wrong.get(concern.name, False) for concern in health.CONCERNS}
 
 
 def test_every_concern_is_a_point_an_alarm_and_has_words_in_both_languages():
@@ -31,7 +31,7 @@ def test_a_concern_without_a_watcher_is_refused():
     """A point that nobody looks after would always be well."""
     names = {concern.name for concern in health.CONCERNS} - {"uplink_down"}
     with pytest.raises(ValueError, match="uplink_down"):
-        health.Health(HandClock(), dict.fromkeys(names, bool), {}, print)
+        health.Health(HandClock(), lambda: dict.fromkeys(names, False), {}, print)
 
 
 def test_a_failing_disk_becomes_an_alarm_by_the_ordinary_rules():
@@ -92,6 +92,41 @@ async def test_the_watchdog_is_fed_only_while_all_parts_move(tmp_path, monkeypat
     assert "bus line-1" in heard[5]
 
 
+async def told(stalls, monkeypatch):
+    """What the service manager hears of a part that stands still for so many looks, and then moves."""
+    clock, heard = HandClock(), []
+    moved = [clock.monotonic()]
+    monkeypatch.setattr(health, "notify", heard.append)
+
+    async def tick(at):
+        clock.advance(at - clock.monotonic())
+        moved[0] = clock.monotonic() if len(heard) >= stalls + 2 else moved[0]
+        await asyncio.sleep(0)
+
+    clock.sleep_until = tick
+    watcher = health.Health(clock, concerns(), {"rules": (lambda: moved[0], 0.1)}, lambda scan: None)
+    task = asyncio.create_task(watcher.run())
+    await until(lambda: len(heard) >= stalls + 4)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return heard[2 : stalls + 4]
+
+
+async def test_a_part_that_stays_stalled_sets_the_watchdog_off(monkeypatch):
+    """At the third look, not `WatchdogSec=` later: polling is to go on within 15 s (R25)."""
+    words = await told(5, monkeypatch)
+    assert ["WATCHDOG=trigger" in one for one in words[:5]] == [False, False, True, True, True]
+    assert all("stalled: rules" in one for one in words[:5])
+
+
+async def test_a_part_that_stood_still_for_a_moment_is_forgiven(monkeypatch):
+    """A machine that was paused for some seconds finds everything late, once."""
+    words = await told(health.TRIGGER - 1, monkeypatch)
+    assert not any("WATCHDOG=trigger" in one for one in words)
+    assert "WATCHDOG=1" in words[-1]
+
+
 def test_without_a_service_manager_nothing_is_sent(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     health.notify("READY=1")
@@ -102,45 +137,33 @@ def test_a_service_manager_that_is_gone_does_no_harm(tmp_path, monkeypatch):
     health.notify("WATCHDOG=1")
 
 
-class Numbers:
-    def __init__(self):
-        self.settled, self.newest = 0, 0
-
-    def lag(self, clock):
-        return health.Lag(clock, lambda: self.settled, lambda: self.newest, 30.0)
-
-
 def test_receipts_are_overdue_30_s_after_what_is_still_unsettled():
-    clock, numbers = HandClock(), Numbers()
-    lag = numbers.lag(clock)
-    assert not lag.overdue()
-    numbers.newest = 5
-    assert not lag.overdue()
+    clock = HandClock()
+    lag = health.Lag(clock, 30.0)
+    assert not lag.overdue(0, 0)
+    assert not lag.overdue(0, 5)
     clock.advance(29)
-    assert not lag.overdue()
+    assert not lag.overdue(0, 5)
     clock.advance(1)
-    assert lag.overdue()
-    numbers.settled = 5
-    assert not lag.overdue()
+    assert lag.overdue(0, 5)
+    assert not lag.overdue(5, 5)
 
 
 def test_steady_receipts_are_never_overdue():
     """Something is always on its way, and nothing stays."""
-    clock, numbers = HandClock(), Numbers()
-    lag = numbers.lag(clock)
+    clock = HandClock()
+    lag = health.Lag(clock, 30.0)
     for second in range(120):
-        numbers.newest, numbers.settled = second + 1, second - 5
-        assert not lag.overdue()
+        assert not lag.overdue(second - 5, second + 1)
         clock.advance(1)
 
 
 def test_one_record_that_stays_is_overdue_though_others_come():
-    clock, numbers = HandClock(), Numbers()
-    lag = numbers.lag(clock)
+    clock = HandClock()
+    lag = health.Lag(clock, 30.0)
     overdue = []
     for second in range(40):
-        numbers.newest, numbers.settled = second + 1, min(second, 3)
-        overdue.append(lag.overdue())
+        overdue.append(lag.overdue(min(second, 3), second + 1))
         clock.advance(1)
     assert overdue.index(True) == pytest.approx(33, abs=1)
 
@@ -159,6 +182,19 @@ def test_a_thread_that_hangs_after_it_worked_is_stalled():
     assert len(jobs) == 1
     jobs.pop()()
     assert watcher.stalled() == []
+
+
+def test_a_thread_is_asked_for_a_sign_no_more_often_than_its_limit_needs():
+    """Each one wakes up a thread of an idle box."""
+    clock, jobs = HandClock(), []
+    beat = health.Beat(clock, jobs.append)
+    for _ in range(60):
+        beat.moved()
+        while jobs:
+            jobs.pop()()
+            asked = clock.monotonic()
+        clock.advance(1)
+        assert clock.monotonic() - asked <= health.SIGN_S
 
 
 def test_a_disk_that_is_dead_from_the_start_is_no_reason_to_start_again():

@@ -174,15 +174,33 @@ async def test_alarms_are_settled_in_any_order(tmp_path):
 
 
 async def test_a_settlement_is_written_without_a_commit(tmp_path):
-    """Within a second, so that a crash repeats little."""
+    """Within two seconds, so that a crash repeats little."""
     clock = StillClock()
     async with opened(tmp_path / "j.db", clock=clock) as journal:
         await commit(journal, b"1")
         transactions = journal.counters().transactions
         journal.settle("a", [1])
-        clock.advance(1.01)
+        clock.advance(2.01)
         await until(lambda: journal.counters().transactions > transactions)
         assert b"[[0,1]]" in (tmp_path / "j.db-wal").read_bytes()
+
+
+async def test_a_settlement_shares_the_commit_of_the_next_second(tmp_path):
+    """Whenever in the second the receipt comes: a card need not bear a sync for each."""
+    clock = StillClock()
+    async with opened(tmp_path / "j.db", clock=clock) as journal:
+        journal.position("a")
+        await commit(journal, b"0")
+        transactions = journal.counters().transactions
+        for second, lag_s in enumerate((0.3, 0.05, 0.0, 0.9, 0.1), 1):
+            await commit(journal, b"x")
+            clock.advance(lag_s)
+            journal.settle_to("a", second)
+            clock.advance(1 - lag_s)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert await commit(journal, b"end")
+        assert journal.counters().transactions == transactions + 6
 
 
 async def test_an_uplink_that_is_no_more_keeps_nothing(tmp_path):

@@ -298,6 +298,23 @@ async def test_a_power_cut_between_setting_aside_and_carrying_loses_nothing(tmp_
         assert await everything(journal) == before
 
 
+async def test_a_power_cut_between_the_renames_of_a_file_and_its_log_loses_nothing(tmp_path):
+    """The log finds its file again, before SQLite drops a log that it finds alone."""
+    path, old = tmp_path / "j.db", tmp_path / "j.db.broken-1"
+    async with opened(path) as journal:
+        journal.position("u")
+        for number in range(3):
+            await commit(journal, b"%d" % number)
+        before = await everything(journal)
+        shutil.copy(path, old)
+        log = tmp_path / "log"
+        shutil.copy(tmp_path / "j.db-wal", log)
+    path.unlink()
+    log.rename(tmp_path / "j.db-wal")
+    async with opened(path) as journal:
+        assert await journal.unsettled("u") == before
+
+
 async def test_what_is_broken_is_not_carried_and_is_told(tmp_path):
     """A record that does not match its seal, and a state that does not match its CRC, stay in the broken file."""
     path = tmp_path / "j.db"

@@ -475,8 +475,44 @@ async def test_a_failing_checkpoint_is_a_fault_and_no_loss(tmp_path, disk):
             records, error = await commit(journal, body)
             assert error is None
             assert records[0].durable
-            assert "checkpoint" in journal.counters().why
+            await until(lambda: "checkpoint" in journal.counters().why)
             assert journal.counters().failing_since == clock.now
+        await commit(journal, b"3")
+        assert journal.counters().failing_since == clock.now, "well for a moment, with each commit"
+        disk.heal()
+        clock.advance(2.01)
+        await until(lambda: journal.counters().failing_since is None)
+        assert bodies(await everything(journal)) == [b"1", b"2", b"3"]
+
+
+async def test_nobody_waits_for_a_checkpoint(tmp_path, disk):
+    """An alarm is told when it is on the disk, not when the log was taken into the database: several syncs on a slow card."""
+    async with opened(tmp_path / "j.db", overdue_s=60) as journal:
+        journal._file._checkpoint_pages = 1
+        disk.database.clear()
+        try:
+            records, error = await commit(journal, b"1")
+            assert error is None
+            assert records[0].durable
+        finally:
+            disk.heal()
+        await commit(journal, b"2")
+        assert bodies(await everything(journal)) == [b"1", b"2"]
+
+
+async def test_what_a_failed_write_left_is_not_checkpointed(tmp_path, disk):
+    """Nobody knows whether it reached the disk: the log is opened and synced anew before it goes into the database."""
+    path = tmp_path / "j.db"
+    clock = StillClock()
+    async with opened(path, clock=clock) as journal:
+        await commit(journal, b"1")
+        journal._file._checkpoint_pages = 1
+        before = path.read_bytes()
+        disk.failing.add("once")
+        _, error = await commit(journal, b"2")
+        assert error
+        await journal._writer.ask(lambda: None)  # its thread is done with the job
+        assert path.read_bytes() == before
         disk.heal()
         clock.advance(2.01)
         await until(lambda: journal.counters().failing_since is None)

@@ -3,9 +3,12 @@
 import pytest
 
 from drivers import DRIVERS
+from drivers.contract import Exchange
 from firmware_sim.slave import Answer
 from gateway.errors import BusError
+from gateway.field.line import Patience
 from gateway.model import BusKind, Quality
+from gateway.poller import tapped
 from tests.drivers.loading import device
 from tests.faults.virtual_line import World
 
@@ -31,6 +34,91 @@ async def test_polls_back_to_back_use_the_line_whole_and_none_is_too_early(tmp_p
     ideal_s = (REQUEST_BYTES + REPLY_BYTES) * 10 / baud + silence_s + max(RESPONSE_S, simulated_s)
     assert least <= count * ideal_s / (world.clock.now - since) <= 1.0001
     assert world.log.complaints == []
+
+
+@pytest.mark.parametrize("fifo", [1, 8, 14])
+@pytest.mark.parametrize("baud", [1200, 9600, 19200, 115200])
+async def test_a_reply_in_blocks_is_taken_at_its_last_byte(tmp_path, baud, fifo):
+    """The adapter hands over what it has each `fifo` bytes: nothing is slept through, whatever was there at which look."""
+    line = f"id: line, baud: {baud}, fifo: {fifo}, devices: [{{id: lift, template: vanke_lift_box, address: 1}}]"
+    world = World(tmp_path, f"lines: [{{{line}}}]", baud=baud, reply_timeout_s=0.3)
+    poll, index = DRIVERS["modbus"].open(device("vanke_lift_box", 1, "lift"), BusKind.SERIAL), 2
+    bytes_there = []
+    await world.perform(poll(index))
+    since, count = world.clock.now, 50
+    for _ in range(count):
+        scan = await world.perform(tapped(poll(index), lambda direction, data: bytes_there.append(len(data))))
+        assert not any(scan.qualities)
+    exchanges = len(bytes_there) // 2
+    silence_s = 0.00175 if baud > 19200 else 3.5 * 11 / baud
+    simulated_s = 0.00175 if baud > 19200 else 3.5 * 10 / baud
+    ideal_s = sum(bytes_there) * 10 / baud + exchanges * (silence_s + max(RESPONSE_S, simulated_s))
+    assert max(bytes_there) == 21  # three blocks of 8
+    assert ideal_s / (world.clock.now - since) >= 0.999
+    assert world.log.complaints == []
+
+
+async def tried(world, poll, longest_s):
+    try:
+        return await world.clock.run(world.bus.perform(poll(0), longest_s))
+    except BusError as error:
+        return error.quality
+
+
+async def test_a_device_that_has_become_slow_is_heard_at_its_next_short_try(tmp_path):
+    """Its late answer is heard in the drain after the first one: the second waits for the whole time-out."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    assert (await tried(world, poll, None)).values[0] == pytest.approx(1.11)
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.3})
+    assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
+    assert (await tried(world, poll, 0.1)).values[0] == pytest.approx(1.11)
+
+
+async def test_bytes_that_never_become_an_answer_earn_one_try_in_four(tmp_path):
+    """Something is heard in each drain, and the whole time-out was in vain: the line does not pay for it each time."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    await tried(world, poll, None)
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.7})
+    whole = []
+    for _ in range(10):
+        await world.clock.rest(world.clock.now + 2.0)
+        since = world.clock.now
+        assert await tried(world, poll, 0.3) is Quality.NOT_RESPONDING
+        whole.append(world.clock.now - since > 0.5)
+    assert whole == [False, True, False, False, False, True, False, False, False, True]
+
+
+async def test_a_silent_device_is_tried_shortly_as_often_as_asked(tmp_path):
+    """Nothing was heard in the drains: no try costs the line a whole time-out."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    await tried(world, poll, None)
+    world.field.set_fault({"device": "one", "what": "silent"})
+    for _ in range(20):
+        since = world.clock.now
+        assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
+        assert world.clock.now - since < 0.5 + 0.2  # the drain before it, and itself
+
+
+def exchange(address, timeout_s=None):
+    return Exchange(b"?", len, timeout_s=timeout_s, address=address)
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "asked"),
+    [
+        (0.0, exchange(7)),  # a connection, which is not drained
+        (0.5, exchange(None)),  # whose answer it was could not be said
+        (0.5, exchange(7, timeout_s=2.0)),  # its answer may come later than the drain ends
+    ],
+)
+def test_where_a_late_answer_goes_unheard_each_fourth_try_has_the_whole_time_out(heard_s, asked):
+    """So a slow device comes back there, too; a poll that is not shortened begins the count anew."""
+    patience, whole_s = Patience(0.5, heard_s), asked.timeout_s or 0.5
+    assert [patience.timeout_s(asked, 0.1) for _ in range(8)] == [0.1, 0.1, 0.1, whole_s] * 2
+    assert [patience.timeout_s(asked, longest_s) for longest_s in (0.1, 0.1, None, 0.1, 0.1, 0.1, 0.1)] == [
+        *(0.1, 0.1, whole_s),
+        *(0.1, 0.1, 0.1, whole_s),
+    ]
 
 
 class Noisy:

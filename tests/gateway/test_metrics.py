@@ -11,8 +11,9 @@ import yaml
 
 from gateway import config, metrics
 from gateway.app import Parts, Seams
+from gateway.families import TABLE
 from gateway.field.bus import Bus
-from gateway.metrics import CONNECTIONS, TABLE, Metrics, exposition
+from gateway.metrics import CONNECTIONS, Metrics, exposition
 from gateway.model import Lane, MetricsSpec
 from gateway.restart import Guard
 from gateway.store.journal import Journal

@@ -1,4 +1,4 @@
-"""The connection: paho on the loop, against a broker that breaks every rule; and TLS that accepts nothing it should not."""
+"""The connection, against a broker that breaks every rule; and TLS that accepts nothing it should not."""
 
 import asyncio
 import tracemalloc
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.errors import LinkError
-from gateway.link import mqtt, tls
+from gateway.link import mqtt
 from gateway.model import UplinkSpec
 from gateway.wire.payloads import Message
 from tests import certificates
@@ -99,7 +99,7 @@ async def test_a_session_is_tls_13_with_birth_and_limits(pki, broker, client):
     assert connect[7] & 0x02, "clean start"
     assert WILL.topic.encode() in connect
     assert WILL.body in connect
-    assert b"\x27" + tls.INBOUND_BYTES.to_bytes(4, "big") in connect
+    assert b"\x27" + mqtt.INBOUND_BYTES.to_bytes(4, "big") in connect
 
 
 async def test_a_message_arrives_with_its_attributes(broker, client):
@@ -113,7 +113,7 @@ async def test_a_message_arrives_with_its_attributes(broker, client):
 
 @pytest.mark.parametrize("code", [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])
 async def test_every_reason_code_is_handed_on(broker, client, code):
-    """What paho takes for success is told as what it is."""
+    """Success, nobody there, refusals: each as what it is."""
     broker.answer = coded(code)
     mid = client.session.publish(RECORD)
     await until(lambda: client.of(mqtt.Acknowledged))
@@ -221,7 +221,7 @@ async def test_a_huge_packet_ends_the_connection_before_memory_is_taken(broker, 
 
 
 async def test_qos_2_ends_the_connection(broker, client):
-    """Nobody asked for it, and paho would keep each in memory."""
+    """Nobody asked for it, and each would have to be kept in memory."""
     broker.send(message(TOPIC, b"{}", qos=2))
     await until(lambda: client.of(mqtt.Closed))
     assert "QoS 2" in str(client.of(mqtt.Closed)[0].error)

@@ -284,13 +284,13 @@ async def test_a_device_that_returns_is_up_at_its_first_answer(play):
 
 
 async def test_a_dead_device_is_tried_with_a_shorter_time_out(play):
-    """Twice its own pace when it lived, but first and then each fourth try with the whole time-out."""
+    """Twice its own pace when it lived, but for the first poll that it does not answer."""
     played = play([device("a")], timeout_s=0.5)
     await played.reach(5.5)
     played.line.state = {"a": Quality.NOT_RESPONDING}
     await played.reach(120.0)
-    assert played.line.waits[:5] == [0.5, 0.1, 0.1, 0.1, 0.5]
-    assert set(played.line.waits) == {0.1, 0.5}
+    assert len(played.line.waits) > 10
+    assert played.line.waits == [0.5] + [0.1] * (len(played.line.waits) - 1)
 
 
 async def test_a_device_that_was_never_heard_is_tried_at_its_neighbours_pace(play):
@@ -302,8 +302,8 @@ async def test_a_device_that_was_never_heard_is_tried_at_its_neighbours_pace(pla
     beside = play([device("a"), device("never")], timeout_s=0.5)
     beside.line.state["never"] = Quality.NOT_RESPONDING
     await beside.reach(60.0)
-    assert beside.line.waits[0] == 0.5
-    assert beside.line.waits.count(0.1) >= 2 * beside.line.waits.count(0.5)
+    assert len(beside.line.waits) > 5
+    assert beside.line.waits == [0.5] + [0.1] * (len(beside.line.waits) - 1)
 
 
 async def test_a_refusal_is_an_answer(play):

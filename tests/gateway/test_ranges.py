@@ -27,7 +27,7 @@ def test_it_holds_the_numbers_that_were_added(some):
     assert {number for number in range(80) if number in ranges} == model
     assert plain(ranges.missing(5, 50)) == set(range(5, 51)) - model
     assert plain(ranges.within(5, 50)) == set(range(5, 51)) & model
-    for first, last in ((5, 50), (0, 100), (10, 12), (30, 80), (20, 19)):
+    for first, last in ((5, 50), (0, 100), (10, 12), (30, 80), (7, 7), (20, 19), (40, 10)):
         assert ranges.count(first, last) == len(set(range(first, last + 1)) & model)
     assert ranges.copy() == ranges
 

@@ -28,6 +28,8 @@ def test_80_percent_of_unsettled_is_nearly_full():
 def test_the_oldest_settled_go_until_it_is_enough():
     """Not one more."""
     assert retention.prune(rows(10), 250) == (1, 2, 3)
+    assert retention.prune(rows(10), 200) == (1, 2)
+    assert retention.prune(rows(10), 201) == (1, 2, 3)
     assert retention.prune(rows(10), 0) == ()
     assert retention.prune([], 100) == ()
 
@@ -62,6 +64,12 @@ def test_repeats_of_one_alarm_fold_between_its_first_and_last():
     others = [Row(2, 100, "alarm b"), Row(5, 100, "alarm b"), Row(7, 100, "alarm c")]
     decision = retention.fold(sorted(chatter + others), 10**6)
     assert decision == retention.Decision((3, 4, 6), 0, "alarm a")
+
+
+def test_three_records_of_an_alarm_are_a_repetition():
+    """One may go between the first and the last."""
+    three = [Row(number, 100, "alarm a") for number in (4, 5, 7)]
+    assert retention.fold(three, 10**6) == retention.Decision((5,), 3, "alarm a")
 
 
 def test_different_alarms_are_never_folded():

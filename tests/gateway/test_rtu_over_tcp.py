@@ -139,7 +139,7 @@ async def test_an_ill_device_behind_it_costs_no_connection_and_no_value(world, f
 async def test_a_serial_server_that_went_mute_is_called_anew(world, monkeypatch):
     """Not one byte of anybody for a while: the connection may be half-open."""
     await world.read("one")
-    monkeypatch.setattr("gateway.field.wire._MUTE_S", 0.05)
+    monkeypatch.setattr("gateway.field.line._MUTE_S", 0.05)
     for name in ("one", "two", "tilt"):
         world.field.set_fault({"device": name, "what": "silent"})
     for _ in range(3):

@@ -48,6 +48,13 @@ def test_a_cumulative_position_stays_in_its_journal():
     assert ranges.head() == 105
 
 
+def test_a_position_in_the_oldest_journal_leaves_nothing_below_it():
+    """There is no journal below, whose records could still be sent."""
+    settlement = made({"a": Ranges([(0, 3)])}, segments=[(101, "j1")])
+    settlement.settle_to("a", 105, last=200)
+    assert settlement.enter("a", 1).pairs() == ((0, 105),)
+
+
 def test_only_what_changed_is_written():
     """Items once, again after a failure, and None for an uplink that is no more."""
     settlement = made({"a": Ranges([(0, 3)]), "b": Ranges([(0, 3)])})

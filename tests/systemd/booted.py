@@ -12,6 +12,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from gateway.control import ask
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("os-release", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "hosts", "alternatives")
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -22,13 +24,17 @@ BOOT_S = 60.0
 class Machine:
     """One booted root folder; `close` ends it."""
 
-    def __init__(self, root, installed):
+    def __init__(self, root, installed, *, updates=False):
+        """`updates`: versions and unit lie where they are installed, and can be written."""
         self.root = root
         _furnish(root, installed)
+        binds = [f"--bind-ro={installed / 'opt'}:/opt"]
+        if updates:
+            (root / "etc/systemd/system/gengfu.service").unlink()
+            binds = [f"--bind={installed / name}:/{name}" for name in ("opt", "usr/local/lib")]
         self._nspawn = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={root}", "--bind-ro=/usr",
-             f"--bind-ro={installed / 'opt'}:/opt", "--boot",
-             "--console=pipe", "systemd.unit=basic.target"],
+             *binds, "--boot", "--console=pipe", "systemd.unit=basic.target"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.leader = None
@@ -63,6 +69,13 @@ class Machine:
     def show(self, name):
         """One property of the service."""
         return self.run("systemctl", "show", "--property", name, "--value", "gengfu").stdout.strip()
+
+    def status(self):
+        """The daemon's own answer, None while there is none; over its socket, since a command takes half a second to start."""
+        try:
+            return ask(Path(f"/proc/{self.leader}/root/run/gengfu/control.sock"), {"do": "status"}, timeout_s=0.5)
+        except (OSError, ValueError):
+            return None
 
     def log(self):
         return self.run("journalctl", "--unit", "gengfu", "--output", "cat", "--no-pager", check=False).stdout

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import health
 from gateway.app import EX_CONFIG, EX_SOFTWARE, STALLED_S
+from gateway.clock import HOUSEKEEPING_S
 from gateway.commands.console import control_socket
 from gateway.config import load
 from tests.systemd import unit
@@ -60,7 +60,7 @@ def test_it_is_started_again_unless_the_site_file_is_the_reason():
 def test_the_watchdog_bites_later_than_it_is_fed():
     """A feeding may be late several times over before the service is started again."""
     assert unit.option("Type") == "notify"
-    assert 5 * health.PERIOD_S <= float(unit.option("WatchdogSec")) <= STALLED_S
+    assert 5 * HOUSEKEEPING_S <= float(unit.option("WatchdogSec")) <= STALLED_S
 
 
 def test_the_serial_ports_are_named():
