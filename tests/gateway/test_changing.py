@@ -172,7 +172,7 @@ async def test_sighup_on_a_bad_file_changes_nothing(house, caplog):
     async with house:
         house.path.write_text("gateway: {}")
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: "nothing was changed" in caplog.text)
+        await until(lambda: "nothing was changed" in caplog.text, 30.0)
         assert (await house.ask("status"))["gateway"] == "test-01"
 
 
