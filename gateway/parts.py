@@ -246,9 +246,14 @@ class Parts:
         self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
     def health(
-        self, opened: tuple[Opened, ...], workers: Mapping[Lane, Worker], *, last_known_good: bool
+        self,
+        opened: tuple[Opened, ...],
+        workers: Mapping[Lane, Worker],
+        *,
+        last_known_good: bool,
+        update_undone: bool = False,
     ) -> health.Health:
-        self.fallback = last_known_good
+        self.fallback, self._update_undone = last_known_good, update_undone
         self._lags: dict[str, Lag] = {}
         self._submit = workers[Lane.TELEMETRY].submit
         self._beats = {lane: Beat(self.clock, worker.submit) for lane, worker in workers.items()}
@@ -270,6 +275,7 @@ class Parts:
             "receipts_overdue": self._overdue(alarms.last),
             "parts_failing": bool(self.guard.faults),
             "last_known_good": self.fallback,
+            "update_undone": self._update_undone,
             "clock_not_set": not self.clock.trusted(),
             "output_failing": self.fitting.outputs.failing(),
             "life_isolated": any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),
