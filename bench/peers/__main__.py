@@ -78,7 +78,7 @@ def main() -> None:
     print("\n".join(f"{key}: {value}" for key, value in about.items()))
     for product in products:
         print(f"- {product.name} {versions[product.name]}: {product.link}")
-    print("\n" + table.table(results))
+    print("\nIn brackets: Gengfu's figure divided by theirs.\n\n" + table.table(results))
     if given.json:
         given.json.write_text(json.dumps({**about, "versions": versions, "results": results}, indent=1))
 

@@ -38,7 +38,7 @@ ROWS = (
     Row("shared", "shared_max", "the longest, s"),
     Row("dead", "dead_p95", "period beside a dead server, p95, s"),
     Row("dead", "dead_max", "the longest, s"),
-    Row("idle", "idle", "one device asked once a minute, % of a core", 3),
+    Row("idle", "idle", "one device asked every 20 s, % of a core", 3),
 )
 
 
@@ -55,22 +55,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
-Change = tuple[float, float]
-"""Monotonic time, value."""
-
-
-def delays(steps: Sequence[Change], arrivals: Sequence[Change], begin: float, end: float) -> tuple[list[float], int]:
-    """Milliseconds from each step between two times to the first arrival of its value, and how many steps never arrived.
-
-    Steps go up and down in turn: what did not arrive before the next step to the same value is not its arrival.
-    """
+def delays(rises: Sequence[float], arrivals: Sequence[float], begin: float, end: float) -> tuple[list[float], int]:
+    """Milliseconds from each rise between two times to the first arrival before the next one; how many never arrived."""
     found, missed = [], 0
-    for number, (at, value) in enumerate(steps):
-        if begin <= at < end:
-            following = steps[number + 2][0] if number + 2 < len(steps) else float("inf")
-            later = [seen for seen, what in arrivals if what == value and at <= seen < following]
-            if later:
-                found.append((later[0] - at) * 1000)
+    for rise, following in pairwise([*rises, float("inf")]):
+        if begin <= rise < end:
+            inside = [at for at in arrivals if rise <= at < following]
+            if inside:
+                found.append((inside[0] - rise) * 1000)
             else:
                 missed += 1
     return found, missed
