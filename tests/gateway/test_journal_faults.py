@@ -506,12 +506,13 @@ async def test_what_a_failed_write_left_is_not_checkpointed(tmp_path, disk):
     clock = StillClock()
     async with opened(path, clock=clock) as journal:
         await commit(journal, b"1")
+        await journal._writer.ask(lambda: None)  # its thread is done with the job
         journal._file._checkpoint_pages = 1
         before = path.read_bytes()
         disk.failing.add("once")
         _, error = await commit(journal, b"2")
         assert error
-        await journal._writer.ask(lambda: None)  # its thread is done with the job
+        await journal._writer.ask(lambda: None)
         assert path.read_bytes() == before
         disk.heal()
         clock.advance(2.01)
