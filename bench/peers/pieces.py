@@ -74,7 +74,7 @@ async def load(run: Run) -> Figures:
     end, after, rss = time.monotonic(), part.cpu_s(), part.rss_mib()
     heard = await run.stage.end("receiver")
     core = (after - before) / (end - begin)
-    delivered = table.rate(heard["arrivals"], begin, end)
+    delivered = table.rate(heard["messages"], begin, end)
     cpu: Figures = {"cpu": core / delivered * 10_000 if delivered else "nothing delivered"}
     return {**cpu, "core": 100 * core, "delivered": delivered, "rss": rss, "load_start": start}
 

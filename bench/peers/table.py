@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from statistics import linear_regression
 
 Figures = Mapping[str, float | str]
 """By the key of a row; a text says why there is no figure."""
@@ -79,15 +80,13 @@ def periods(asked: Mapping[str, Sequence[float]], but: str) -> list[float]:
     ]
 
 
-def rate(arrivals: Mapping[str, Sequence[tuple[float, int]]], begin: float, end: float) -> float:
-    """Values a second of all devices. By each device's own first and last arrival in between: who sends what piled up in a
-    second at once must not gain or lose by where the window falls."""
-    total = 0.0
-    for times in arrivals.values():
-        inside = [arrival for arrival in times if begin <= arrival[0] <= end]
-        if len(inside) > 1 and inside[-1][0] > inside[0][0]:
-            total += sum(number for _, number in inside[1:]) / (inside[-1][0] - inside[0][0])
-    return total
+def rate(messages: Sequence[tuple[float, int]], begin: float, end: float) -> float:
+    """Values a second, by the slope of the sum of all values over time: who sends what piled up in a second at once must
+    not gain or lose a second's worth by where the window falls."""
+    inside = [message for message in messages if begin <= message[0] <= end]
+    if len(inside) < 2 or inside[0][0] == inside[-1][0]:
+        return 0.0
+    return linear_regression([at for at, _ in inside], list(accumulate(values for _, values in inside))).slope
 
 
 def use(exchanges: Sequence[tuple[float, float, bool]], begin: float, end: float) -> tuple[float, float]:

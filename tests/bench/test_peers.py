@@ -63,10 +63,14 @@ def test_delay_is_to_the_first_arrival_before_the_next_rise():
 
 
 def test_rate_does_not_depend_on_where_the_window_falls():
-    """A product that sends a second's values at once has the same rate as one that spreads them."""
-    heaps = {"a": [(at + 0.0, 40) for at in range(20)]}
-    assert table.rate(heaps, 4.9, 15.1) == table.rate(heaps, 5.1, 14.9) == 40.0
-    assert table.rate({"a": [(1.0, 40)]}, 0, 10) == 0.0
+    """Who sends a second's values at once, in several messages, has the same rate as one that spreads them."""
+    heaps = [(second + 0.01 * part, 500) for second in range(40) for part in range(4)]
+    spread = [(0.25 * number, 500) for number in range(160)]
+    for messages in (heaps, spread):
+        for begin in (4.9, 5.0, 5.1):
+            assert table.rate(messages, begin, begin + 30) == pytest.approx(2000, rel=0.005)
+    assert table.rate([(1.0, 40)], 0, 10) == 0.0
+    assert table.rate([(1.0, 40), (1.0, 40)], 0, 10) == 0.0
 
 
 def test_periods_leave_the_silent_one_out():
