@@ -48,7 +48,7 @@ from rules.engine import Engine
 T = TypeVar("T")
 log = logging.getLogger("gengfu")
 STALLED_S = 6.0
-"""With `WatchdogSec` of the unit, a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
+"""With two more looks (`gateway.health.TRIGGER`), a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
 DISK_STALLED_S = 30.0
 """A card can keep a commit waiting for many seconds; alarms do not wait for it (law 5)."""
 RECEIPT_S = 30.0
