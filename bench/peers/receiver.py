@@ -69,7 +69,7 @@ def main() -> None:
         signal.signal(number, lambda *_: over.set())
     client.connect("localhost", given.port)
     client.loop_start()
-    while not over.wait(1):
+    while not over.wait(0.2):
         pass
     client.loop_stop()
     found = {"messages": count.messages, "changes": count.changes}
