@@ -137,8 +137,6 @@ class Poller:
         self._records = {key: _Record(group, now) for key, group in groups.items()}
         self._schedule = Schedule(self._targets, now)
         self._line_down = False
-        self._drained = True
-        """The line was opened, or an answer was missing: what is asked next waits for the drain before it goes out."""
         self._busy = _Busy(now)
         self._slots = Slots()
         self._loans: deque[_Loan] = deque()
@@ -157,7 +155,6 @@ class Poller:
             now = self.progress = self._clock.monotonic()
             if self._urgent:
                 await self._hurry()
-                self._drained = True  # perhaps
                 self._busy.add(self._clock.monotonic() - now, self._clock.monotonic())
                 continue
             turn = self._schedule.decide(now)
@@ -225,7 +222,6 @@ class Poller:
             result = await self._guard.wait("a tool's exchange", self._bus.perform(self._tapped(loan.poll)))
         except BusError as error:
             drained_at = self._slots.over_at(started, loan.worst_s)  # the tool has its answer, the line is not free yet
-            self._drained = True
             if not loan.done.done():
                 loan.done.set_exception(error)
         else:
@@ -269,8 +265,7 @@ class Poller:
         self._note(record, meaning, quality, error, now)
         match meaning:
             case _Meaning.ANSWERED:
-                if not self._drained:
-                    record.pace_s = max(now - started, 0.9 * record.pace_s)
+                record.pace_s = max(now - max(started, self._bus.begun_at), 0.9 * record.pace_s)
                 self._schedule.answered(target, now)
             case _Meaning.PARTLY:
                 self._slots.failed(now)
@@ -281,7 +276,6 @@ class Poller:
             case _Meaning.LINE_DOWN:
                 self._schedule.missed(target)
                 await asyncio.sleep(0)  # it says so without waiting: let the others have the loop
-        self._drained = meaning is not _Meaning.ANSWERED or quality in _SILENCE
         return scan
 
     def _judge(self, target: Target, result: Scan | BusError | None, now: float) -> tuple[Scan, _Meaning, Quality, str]:

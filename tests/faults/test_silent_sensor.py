@@ -46,6 +46,8 @@ DEVICE = "  - {{id: s{number}, bus: line, template: generic_smoke_loop, address:
 class Line:
     """Devices that answer, but for the one that is dead."""
 
+    begun_at = 0.0
+
     def __init__(self):
         self.dead = ""
 
