@@ -26,7 +26,9 @@ class Line:
         self.slave = Slave()
         self.link = folder / f"usb-FTDI-{name}"
         self.link.symlink_to(self.slave.path)
-        self.bus = Bus(self.slave.spec(port=str(self.link)), SystemClock())
+        self.bus = Bus(
+            self.slave.spec(port=str(self.link), reply_timeout_s=0.5), SystemClock()
+        )  # a busy machine is not silence
         device = Device(name, name, "test", 1, (Group("g", (Point(f"{name}/p", "p", Kind.INT),), PERIOD_S),))
         self.scans, self.guard = [], Guard()
         polls = {name: lambda group: ask(7, device=name)}
