@@ -341,6 +341,7 @@ class _TlsSession:
             words = f"the broker does not let us read {self._dial.subscribe}: {mqtt5.reason(code)}"
             self._fail(LinkError(words, refused=True))
         else:
+            self._open.clear()  # it was the only one
             self._set_ready()
 
     def _set_ready(self) -> None:
