@@ -5,8 +5,8 @@
 #
 # Needs root, debootstrap, qemu-user-static and `make setup`; 1 GB in FOLDER, which is used again the next time.
 # What runs is HEAD, with Debian's own Python and the wheels for aarch64 that requirements.lock names, each file checked
-# by its hash. It is 10 to 30 times slower than the machine itself, so nothing here judges a time; the tests of the
-# daemon as a process, of faults and of systemd are left out (`SUITES`). Not part of CI.
+# by its hash. It is many times slower than the machine itself (hours), so nothing here is told of times; the tests
+# of the daemon as a process, of faults and of systemd are left out (`SUITES`). Not part of CI.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -22,7 +22,9 @@ if ! [ -e $kernel/qemu-aarch64 ]; then # a booted Debian has done this already
   grep . /usr/lib/binfmt.d/qemu-aarch64.conf >$kernel/register
 fi
 if ! [ -e "$root/ready" ]; then
-  debootstrap --arch=arm64 --variant=minbase --include=python3.11,openssl bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}"
+  debootstrap --arch=arm64 --foreign --variant=minbase --include=python3.11,ca-certificates,openssl bookworm "$root" \
+    "${MIRROR:-http://deb.debian.org/debian}"
+  chroot "$root" /debootstrap/debootstrap --second-stage
   touch "$root/ready"
 fi
 PYTHONPATH=.uv .uv/bin/uv pip sync --quiet --python .venv --target "$root/packages" --require-hashes \

@@ -25,6 +25,8 @@ SPOILT = {
     "finds no usable site": "import sys; sys.exit(78)\n",
     "hangs": "import time; time.sleep(1000)\n",
 }
+SHARE = ("ends", "finds no usable site")
+"""Of CI; all of them with GENGFU_FAULTS=full."""
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_bad_version_is_left_by_itself(machine):
     until(lambda: (machine.status() or {}).get("scans"), "the old version polls", machine)
     journal = machine.path("/var/lib/gengfu/journal/alarm.db").stat().st_ino
     assert machine.show("TimeoutStartUSec") == "1min 30s", "its own unit, though the new one's was there"
-    for how in SPOILT:
+    for how in SPOILT if os.environ.get("GENGFU_FAULTS") == "full" else SHARE:
         spoil(machine.opt, how)
         (machine.opt / "undone").unlink(missing_ok=True)
         (machine.opt / NEW / "trial").write_text(OLD + "\n")
