@@ -74,6 +74,8 @@ faults: .venv/ready ## The full figures of the fault tests (long); the suite run
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_apply_cut.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_starved.py tests/faults/test_silent_sensor.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_memory.py tests/faults/test_little_processor.py -s
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/systemd/test_booted.py -s
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/systemd/test_update.py tests/systemd/test_booted_update.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/e2e -s
 	@$(BIN)/python -m tests.simulation --seeds 0..1999 --minutes 10
 

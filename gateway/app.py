@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway import apart, health, keys, last_good
+from gateway import apart, health, keys, last_good, version
 from gateway.blueprint import Site
 from gateway.bridge import bridge as bridge
 from gateway.changing import Changing
@@ -56,12 +56,26 @@ def run(path: Path, begun: apart.Reading) -> int:
         return EX_CONFIG
     finally:
         begun.drop()
+    if undone := version.undone():
+        log.error("version %s did not run; the one from before does 版本 %s 无法运行，已退回原版本", undone, undone)
+
+    def proved() -> None:
+        starts.proved()
+        version.prove()
+
     status = 0
     try:
         starts.begin(seams.clock.monotonic())
         asyncio.run(
             watch(
-                site, seams, last_known_good=last_known_good, proved=starts.proved, path=path, reload=not _at_terminal()
+                site,
+                seams,
+                last_known_good=last_known_good,
+                update_undone=bool(undone),
+                proved=proved,
+                stopped=starts.proved,
+                path=path,
+                reload=not _at_terminal(),
             )
         )
     except* GaveUp as group:
@@ -75,14 +89,16 @@ async def watch(
     seams: Seams,
     *,
     last_known_good: bool = False,
+    update_undone: bool = False,
     proved: Callable[[], None] = lambda: None,
+    stopped: Callable[[], None] = lambda: None,
     path: Path | None = None,
     terms: Terms = Terms(),  # noqa: B008 - frozen
     reload: bool = True,
 ) -> None:
     """Run a site until SIGTERM, SIGINT or cancellation. Raises `GaveUp` (in a group) when a part falls too often.
 
-    `proved` is told once the site has run for a minute, or was stopped in order: it is not what makes gateways crash.
+    `proved` is told once it has run for a minute, `stopped` when it is stopped in order: neither is what makes gateways crash.
     `path`: the site file that a change is read from; where the site came from when None. `terms`: of a trial.
     `reload`: what SIGHUP means; else the terminal is gone, which ends it."""
     workers = {lane: seams.disk(f"journal-{lane.value}") for lane in Lane}
@@ -92,7 +108,7 @@ async def watch(
     seams.clock.hold(floor(alarms.state()))
     parts = Parts(site, seams, alarms, telemetry, opened[0])
     parts.restore(opened[0])
-    watcher = parts.health(opened, workers, last_known_good=last_known_good)
+    watcher = parts.health(opened, workers, last_known_good=last_known_good, update_undone=update_undone)
     stop, again = asyncio.Event(), asyncio.Event()
     for how, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, again if reload else stop)):
         asyncio.get_running_loop().add_signal_handler(how, event.set)
@@ -110,7 +126,7 @@ async def watch(
             crew.start("hang-up", partial(_hear, again, changing))
             await stop.wait()
             health.notify("STOPPING=1")
-            proved()
+            stopped()
             await parts.fitting.outputs.leave()
             # In the order of the data: nothing new from the field, what is in memory to the disk, and then to the district.
             crew.end(lambda name: not name.startswith("uplink "))

@@ -90,6 +90,14 @@ CONCERNS = (
         Severity.HIGH,
     ),
     Concern(
+        "update_undone",
+        Text(
+            "更新已撤销：新版本无法运行，使用原版本",
+            "an update was undone: the new version did not run, the one before does",
+        ),
+        Severity.MEDIUM,
+    ),
+    Concern(
         "output_failing",
         Text("值班室的声光输出或按键故障", "a lamp, sounder or key of the guard room cannot be used"),
         Severity.HIGH,

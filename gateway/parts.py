@@ -49,7 +49,7 @@ from rules.engine import Engine
 T = TypeVar("T")
 log = logging.getLogger("gengfu")
 STALLED_S = 6.0
-"""With `WatchdogSec` of the unit, a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
+"""With two more looks (`gateway.health.TRIGGER`), a second's pause and a cold start: polling again within 15 s of a hang (R25)."""
 DISK_STALLED_S = 30.0
 """A card can keep a commit waiting for many seconds; alarms do not wait for it (law 5)."""
 RECEIPT_S = 30.0
@@ -247,9 +247,14 @@ class Parts:
         self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
     def health(
-        self, opened: tuple[Opened, ...], workers: Mapping[Lane, Worker], *, last_known_good: bool
+        self,
+        opened: tuple[Opened, ...],
+        workers: Mapping[Lane, Worker],
+        *,
+        last_known_good: bool,
+        update_undone: bool = False,
     ) -> health.Health:
-        self.fallback = last_known_good
+        self.fallback, self._update_undone = last_known_good, update_undone
         self._lags: dict[str, Lag] = {}
         self._submit = workers[Lane.TELEMETRY].submit
         self._beats = {lane: Beat(self.clock, worker.submit) for lane, worker in workers.items()}
@@ -271,6 +276,7 @@ class Parts:
             "receipts_overdue": self._overdue(alarms.last),
             "parts_failing": bool(self.guard.faults),
             "last_known_good": self.fallback,
+            "update_undone": self._update_undone,
             "clock_not_set": not self.clock.trusted(),
             "output_failing": self.fitting.outputs.failing(),
             "life_isolated": any(one.spec.cls in rules_spec.LIFE for one in self.engine.aside().values()),

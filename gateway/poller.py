@@ -265,7 +265,7 @@ class Poller:
         self._note(record, meaning, quality, error, now)
         match meaning:
             case _Meaning.ANSWERED:
-                record.pace_s = max(now - started, 0.9 * record.pace_s)
+                record.pace_s = max(now - max(started, self._bus.begun_at), 0.9 * record.pace_s)
                 self._schedule.answered(target, now)
             case _Meaning.PARTLY:
                 self._slots.failed(now)

@@ -107,6 +107,16 @@ REMEDIES: dict[str, Remedy] = {
             "gengfu check the site file, mend it, gengfu apply; until then the gateway watches by the last one that was good",
         ),
     ),
+    "update_undone": Remedy(
+        Text(
+            "新版本三次启动均未满一分钟，或启动时无响应、找不到可用的站点文件",
+            "three starts of the new version did not come to a minute, or one hung or found no usable site",
+        ),
+        Text(
+            "保存 journalctl -u gengfu 的输出并交给开发方；监视照常；下次 make install 后恢复",
+            "keep the output of journalctl -u gengfu and send it to the makers; it watches as before; the next make install ends it",
+        ),
+    ),
     "output_failing": Remedy(
         Text(
             "继电器模块失联、GPIO 被占用或接线断开",

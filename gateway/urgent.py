@@ -28,6 +28,10 @@ T = TypeVar("T")
 class Asks(Protocol):
     """A bus, real or simulated."""
 
+    @property
+    def begun_at(self) -> float:
+        """When the first request of the last poll that was answered went out: before it the line may have been drained."""
+
     async def perform(self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None) -> T: ...
     def status(self) -> dict[str, object]: ...
 

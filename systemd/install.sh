@@ -3,13 +3,15 @@
 #
 # Guarantees
 # * Each version is a folder of its own below PREFIX (/opt/gengfu); `current` names the one that runs and is switched by
-#   one rename(2), after the new one is complete, on the disk, starts, and accepts the site file that the old one accepts.
-#   A failure or a power cut before that leaves everything as it was.
+#   one rename(2), after the new one is complete, on the disk, has run (with an empty site, aside), and accepts the site
+#   file that the old one accepts. A failure, a kill or a power cut before that leaves everything as it was; after it, the
+#   next start puts right what is missing (trial.sh).
+# * A new version is on trial: one that does not come to a minute of running is left by itself for the one before.
 # * Dependencies come from requirements-runtime.lock, each file checked by its hash; nothing comes from a cache that
 #   others can write, and nothing that is installed can be written by anybody but its owner.
 # * /var/lib/gengfu is never touched, a site file that is there neither; uninstall keeps both, and the user.
 #
-# It does not restart a running gateway: it says how. DESTDIR stages into a folder; users are then not made.
+# It does not restart a running gateway: it says how. It knows no signatures: it installs the source that it lies in. DESTDIR stages into a folder; users are then not made.
 # Given by the Makefile: UV (command), PYTHON (interpreter of the installed gateway), PREFIX, DESTDIR.
 set -eu
 umask 022
@@ -51,11 +53,38 @@ build() { # $1: where to
 
 accepts() { "$1/bin/gengfu" check "$site" >/dev/null 2>&1; }
 
+runs() { # $1: does its daemon come up, answer, and end in order? With a site of nothing, in $work
+  sed "s|/run/gengfu|$work|; s|/var/lib/gengfu|$work|" systemd/site.yaml >"$work/site.yaml"
+  timeout --foreground 60 "$1/bin/gengfu" run "$work/site.yaml" 2>"$work/log" &
+  daemon=$!
+  left=300 # tenths of a second
+  until [ -S "$work/control.sock" ] && "$1/bin/gengfu" status --socket "$work/control.sock" >"$work/status" 2>&1; do
+    left=$((left - 1))
+    [ $left != 0 ] && kill -0 $daemon 2>/dev/null || break
+    sleep 0.1
+  done
+  kill $daemon 2>/dev/null || true
+  wait $daemon && [ $left != 0 ]
+}
+
 is_fit() { # $1: a complete version, before anything is switched to it
-  "$1/bin/gengfu" --help >/dev/null || die "the new version does not start; nothing was changed 新版本无法启动，未作更改"
+  if ! runs "$1"; then
+    tail -n 20 "$work/log" "$work/status" >&2 || true
+    die "the new version does not run; nothing was changed 新版本无法运行，未作更改"
+  fi
   if [ -e "$site" ] && [ -e "$opt/current" ] && accepts "$opt/current" && ! accepts "$1"; then
     "$1/bin/gengfu" check "$site" >&2 || true
     die "the new version refuses $site; nothing was changed 新版本不接受现有站点文件，未作更改"
+  fi
+}
+
+put_on_trial() { # $1: a version; what to go back to is the last one that has proved itself
+  [ -e "$opt/current" ] || return 0
+  DESTDIR=$DESTDIR PREFIX=$PREFIX sh systemd/trial.sh judge
+  if [ -e "$opt/current/trial" ]; then
+    head -n 1 "$opt/current/trial" >"$1/trial"
+  else
+    readlink "$opt/current" >"$1/trial"
   fi
 }
 
@@ -69,6 +98,7 @@ switch_to() { # $1: a version's name
 put() { # $1: file, $2: where to; whole or not at all
   mkdir -p "$(dirname "$2")"
   sed "s|/opt/gengfu|$PREFIX|g" "$1" >"$2.new"
+  sync "$2.new"
   mv -T "$2.new" "$2"
 }
 
@@ -87,9 +117,13 @@ install_all() {
   done
   rm -rf "$opt/.new"
   build "$opt/.new"
+  put systemd/gengfu.service "$opt/.new/service/gengfu.service"
+  put systemd/trial.sh "$opt/.new/service/trial.sh"
   is_fit "$opt/.new"
+  put_on_trial "$opt/.new"
   mv -T "$opt/.new" "$opt/$name"
   switch_to "$name"
+  rm -f "$opt/undone"
   mkdir -p "$(dirname "$command")"
   ln -sfn "$PREFIX/current/bin/gengfu" "$command"
   put systemd/gengfu.service "$lib/systemd/system/gengfu.service"
@@ -106,7 +140,8 @@ announce() { # to this machine's service manager
   [ -d /run/systemd/system ] || return 0
   systemctl daemon-reload
   if systemctl --quiet is-active gengfu; then
-    say "the old version still runs; now: systemctl restart gengfu 旧版本仍在运行，请重启服务"
+    say "the old version still runs; now: systemctl restart gengfu; if the new one does not run, the old one comes back"
+    say "旧版本仍在运行，请重启服务；新版本若无法运行，自动退回旧版本"
   else
     say "edit $site, then: systemctl enable --now gengfu 修改站点文件后启用服务"
   fi
@@ -121,7 +156,7 @@ uninstall_all() {
   if [ "$(readlink "$command" || true)" = "$PREFIX/current/bin/gengfu" ]; then
     rm -f "$command"
   fi
-  rm -f "$opt/current" "$opt/current.new"
+  rm -f "$opt/current" "$opt/current.new" "$opt/undone"
   for version in "$opt"/*/ "$opt"/.new/; do # only what this script has made
     if [ -e "$version/pyvenv.cfg" ]; then
       rm -rf "$version"

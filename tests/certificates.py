@@ -38,8 +38,13 @@ class Directory:
 
     def server_context(self, name, trusts=None):
         """A server that requires a client certificate of `trusts` (its own authority when None)."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.file(f"{name}.pem"), self.file(f"{name}.key"))
-        context.load_verify_locations((trusts or self).file("ca.pem"))
-        context.verify_mode = ssl.CERT_REQUIRED
-        return context
+        return server_context(self.path, name, (trusts or self).path)
+
+
+def server_context(path, name, trusts):
+    """The same from the files of another process."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path / f"{name}.pem", path / f"{name}.key")
+    context.load_verify_locations(trusts / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context

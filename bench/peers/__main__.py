@@ -16,6 +16,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from bench.peers import table
 from bench.peers.pieces import PIECES, Figures, Run
 from bench.peers.plan import Product
@@ -30,11 +32,12 @@ async def measure(name: str, product: Product, installed: Path, seconds: float |
     piece, usual_s = PIECES[name]
     with tempfile.TemporaryDirectory(prefix="gengfu-peers-") as folder:
         stage = Stage(keep / f"{name}-{product.name}" if keep else Path(folder))
-        stage.folder.mkdir(parents=True, exist_ok=True)
+        stage.folder.mkdir(parents=True, exist_ok=keep is None)
         try:
             await stage.open()
             return await piece(Run(product, installed, stage, seconds or usual_s))
-        except (RuntimeError, TimeoutError, ValueError) as error:  # one product's failure is a result too
+        except (RuntimeError, TimeoutError, ValueError, OSError, psutil.Error) as error:
+            # One product's failure is a result too.
             sys.stderr.write(f"{error}\n")
             return table.none(name, "failed")
         finally:
@@ -78,7 +81,7 @@ def main() -> None:
     print("\n".join(f"{key}: {value}" for key, value in about.items()))
     for product in products:
         print(f"- {product.name} {versions[product.name]}: {product.link}")
-    print("\n" + table.table(results))
+    print("\nIn brackets: Gengfu's figure divided by theirs.\n\n" + table.table(results))
     if given.json:
         given.json.write_text(json.dumps({**about, "versions": versions, "results": results}, indent=1))
 

@@ -2,7 +2,7 @@
 
 Its connection is closed after each round. It cannot be told how often pymodbus repeats a request (3 times), nor show a
 certificate of its own; its source fixes TLS 1.2. Its round begins at the first look, each 10 ms, after the period is over:
-a little fewer than 2,000 values a second.
+a little fewer than 2,000 values a second. Below the level ERROR it writes a warning of pymodbus for each value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def configure(site: Site, place: Place) -> Command:
     options = [
         "--daemon", "--config", "modpoll.csv", "--rate", site.period_s, "--interval", 0, "--timeout", site.timeout_s, *where,
         "--mqtt-host", "localhost", "--mqtt-port", place.server_port, "--mqtt-qos", 1, "--mqtt-version", "5.0",
-        "--mqtt-clientid", "modpoll", "--mqtt-use-tls", "--mqtt-cacerts", place.folder / "pki/ca.pem", "--loglevel", "WARNING",
+        "--mqtt-clientid", "modpoll", "--mqtt-use-tls", "--mqtt-cacerts", place.folder / "pki/ca.pem", "--loglevel", "ERROR",
     ]  # fmt: skip
     return Command((str(place.installed / "modpoll/bin/modpoll"), *map(str, options)))
 

@@ -1,7 +1,8 @@
 """Node-RED (npm) with node-red-contrib-modbus: one read node, one function and one MQTT node for each block.
 
 The newest releases of node-red-contrib-modbus take a library from outside of the npm registry; this is the newest that does
-not. No editor.
+not. No editor. Its serial type is RTU-BUFFERD, its default; with RTU it uses more of a fast line, but most requests are too early
+and some run into one another.
 """
 
 from __future__ import annotations

@@ -43,14 +43,18 @@ class Part:
         return [own.pid, *(child.pid for child in own.children(recursive=True))]
 
     async def stop(self) -> None:
-        """In order, then not in order."""
+        """In order, or else killed."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGINT)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.process.wait(), STOP_S)
-            return
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        await self.kill()
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            with suppress(psutil.NoSuchProcess):
+                for pid in reversed(self._pids()):
+                    psutil.Process(pid).kill()
         await self.process.wait()
 
 
@@ -102,8 +106,9 @@ class Stage:
         return self.told(f"{name}.json")
 
     async def close(self) -> None:
-        for name in sorted(self.parts, key=lambda name: name == "broker"):
-            await self.stop(name)
+        """All figures are taken: nobody needs to end in order."""
+        for name in list(self.parts):
+            await self.parts.pop(name).kill()
 
 
 def broker_config(folder: Path, mutual_port: int, server_port: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from statistics import linear_regression
 
 Figures = Mapping[str, float | str]
 """By the key of a row; a text says why there is no figure."""
@@ -38,7 +39,7 @@ ROWS = (
     Row("shared", "shared_max", "the longest, s"),
     Row("dead", "dead_p95", "period beside a dead server, p95, s"),
     Row("dead", "dead_max", "the longest, s"),
-    Row("idle", "idle", "one device asked once a minute, % of a core", 3),
+    Row("idle", "idle", "one device asked every 20 s, % of a core", 3),
 )
 
 
@@ -55,22 +56,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
-Change = tuple[float, float]
-"""Monotonic time, value."""
-
-
-def delays(steps: Sequence[Change], arrivals: Sequence[Change], begin: float, end: float) -> tuple[list[float], int]:
-    """Milliseconds from each step between two times to the first arrival of its value, and how many steps never arrived.
-
-    Steps go up and down in turn: what did not arrive before the next step to the same value is not its arrival.
-    """
+def delays(rises: Sequence[float], arrivals: Sequence[float], begin: float, end: float) -> tuple[list[float], int]:
+    """Milliseconds from each rise between two times to the first arrival before the next one; how many never arrived."""
     found, missed = [], 0
-    for number, (at, value) in enumerate(steps):
-        if begin <= at < end:
-            following = steps[number + 2][0] if number + 2 < len(steps) else float("inf")
-            later = [seen for seen, what in arrivals if what == value and at <= seen < following]
-            if later:
-                found.append((later[0] - at) * 1000)
+    for rise, following in pairwise([*rises, float("inf")]):
+        if begin <= rise < end:
+            inside = [at for at in arrivals if rise <= at < following]
+            if inside:
+                found.append((inside[0] - rise) * 1000)
             else:
                 missed += 1
     return found, missed
@@ -87,15 +80,13 @@ def periods(asked: Mapping[str, Sequence[float]], but: str) -> list[float]:
     ]
 
 
-def rate(arrivals: Mapping[str, Sequence[tuple[float, int]]], begin: float, end: float) -> float:
-    """Values a second of all devices. By each device's own first and last arrival in between: who sends what piled up in a
-    second at once must not gain or lose by where the window falls."""
-    total = 0.0
-    for times in arrivals.values():
-        inside = [arrival for arrival in times if begin <= arrival[0] <= end]
-        if len(inside) > 1 and inside[-1][0] > inside[0][0]:
-            total += sum(number for _, number in inside[1:]) / (inside[-1][0] - inside[0][0])
-    return total
+def rate(messages: Sequence[tuple[float, int]], begin: float, end: float) -> float:
+    """Values a second, by the slope of the sum of all values over time: who sends what piled up in a second at once must
+    not gain or lose a second's worth by where the window falls."""
+    inside = [message for message in messages if begin <= message[0] <= end]
+    if len(inside) < 2 or inside[0][0] == inside[-1][0]:
+        return 0.0
+    return linear_regression([at for at, _ in inside], list(accumulate(values for _, values in inside))).slope
 
 
 def use(exchanges: Sequence[tuple[float, float, bool]], begin: float, end: float) -> tuple[float, float]:

@@ -29,6 +29,7 @@ def install(folder: Path) -> str:
 def configure(site: Site, place: Place) -> Command:
     config = place.folder / "config"
     config.mkdir()
+    (place.folder / "logs").mkdir()  # without it its own logging is off and pymodbus's warnings cost more than its work
     home = place.installed / "thingsboard"
     (shipped,) = home.glob("lib/python3*/site-packages/thingsboard_gateway/config")
     shutil.copy(shipped / "logs.json", config)

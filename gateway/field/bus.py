@@ -63,6 +63,8 @@ class Bus:
         self._done: asyncio.Future[Any] | None = None
         self._longest_s: float | None = None
         self._exchanges = 0
+        self.begun_at = clock.monotonic()
+        """When the first request of the last poll that was answered went out: before it the line may have been drained."""
 
     @property
     def counters(self) -> Counters:
@@ -146,6 +148,8 @@ class Bus:
     def _answered(self, frame: bytes, at: float) -> None:
         assert self._poll is not None
         self._opener.works()
+        if self._exchanges == 1:
+            self.begun_at = self._wire.asked_at
         self._resume(self._poll.send, Reply(frame, at))
 
     def _failed(self, error: BusError) -> None:

@@ -7,7 +7,7 @@ Guarantees
 * Nothing blocks the loop: name look-up, TCP and TLS handshake run in a thread that nobody waits for at the end; of what
   a broker floods at most `READ_BYTES` are looked at before the loop may do something else.
 * A packet larger than `INBOUND_BYTES`, or of QoS 2, ends the connection before memory is taken for it.
-* Every PUBACK's reason code is handed on. What is published within one turn of the loop is one TLS record.
+* Every PUBACK's reason code is handed on. What is published within one turn of the loop shares TLS records.
 
 It decides nothing: what is sent, again, or settled is `gateway.link.outbox`'s. The packets are `gateway.wire.mqtt5`'s.
 """
@@ -39,8 +39,9 @@ OUTBOUND_BYTES = 4 * 1024 * 1024
 CONNECT_S = 5.0
 """For each of: TCP, TLS handshake, CONNACK with SUBACK."""
 USER_TIMEOUT_MS = 10_000
-READ_BYTES = RECORD_BYTES = 16 * 1024
-"""What TLS takes or gives at once."""
+READ_BYTES = 16 * 1024
+RECORD_BYTES = 2 * 1024
+"""Of a TLS record, about: what is in one is read when its last byte is there, a quarter of a second later at 64 kbit/s."""
 
 _RETRY_LATER = frozenset({0x80, 0x83, 0x88, 0x89, 0x8E, 0x97, 0x9C, 0x9D, 0x9F})
 """CONNACK codes that a person cannot mend here: unspecified, busy, unavailable, quota, moved, rate."""
@@ -340,6 +341,7 @@ class _TlsSession:
             words = f"the broker does not let us read {self._dial.subscribe}: {mqtt5.reason(code)}"
             self._fail(LinkError(words, refused=True))
         else:
+            self._open.clear()  # it was the only one
             self._set_ready()
 
     def _set_ready(self) -> None:

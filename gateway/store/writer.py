@@ -197,6 +197,8 @@ class Writer:
         self._owner.landed(batches, outcome)
         for batch in batches:
             self._tell(batch, None)
+        if self._owner.settlement.dirty:
+            self.settle_soon()  # what a failed write had taken along
         self._owner.visible()
         self._pump()
         self._watch()

@@ -54,20 +54,23 @@ def test_percentile_is_a_value_that_was_measured():
         table.percentile([], 0.5)
 
 
-def test_delay_is_to_the_first_arrival_of_that_value_before_the_next_step_to_it():
-    """A value that comes late is not the next step's; steps outside of the time do not count."""
-    steps = [(0.0, 1), (1.0, 0), (2.0, 1), (3.0, 0), (4.0, 1), (9.0, 0)]
-    arrivals = [(0.1, 1), (1.5, 0), (3.25, 0), (4.5, 1), (9.1, 0)]
-    found, missed = table.delays(steps, arrivals, 1.0, 5.0)
-    assert found == pytest.approx([500.0, 250.0, 500.0])
+def test_delay_is_to_the_first_arrival_before_the_next_rise():
+    """What comes later is not this rise's, and one that never arrived is counted; rises outside of the time are not."""
+    rises, arrivals = [0.0, 1.0, 2.0, 3.0, 9.0], [0.1, 1.5, 1.6, 3.25, 9.1]
+    found, missed = table.delays(rises, arrivals, 1.0, 5.0)
+    assert found == pytest.approx([500.0, 250.0])
     assert missed == 1
 
 
 def test_rate_does_not_depend_on_where_the_window_falls():
-    """A product that sends a second's values at once has the same rate as one that spreads them."""
-    heaps = {"a": [(at + 0.0, 40) for at in range(20)]}
-    assert table.rate(heaps, 4.9, 15.1) == table.rate(heaps, 5.1, 14.9) == 40.0
-    assert table.rate({"a": [(1.0, 40)]}, 0, 10) == 0.0
+    """Who sends a second's values at once, in several messages, has the same rate as one that spreads them."""
+    heaps = [(second + 0.01 * part, 500) for second in range(40) for part in range(4)]
+    spread = [(0.25 * number, 500) for number in range(160)]
+    for messages in (heaps, spread):
+        for begin in (4.9, 5.0, 5.1):
+            assert table.rate(messages, begin, begin + 30) == pytest.approx(2000, rel=0.005)
+    assert table.rate([(1.0, 40)], 0, 10) == 0.0
+    assert table.rate([(1.0, 40), (1.0, 40)], 0, 10) == 0.0
 
 
 def test_periods_leave_the_silent_one_out():
@@ -93,7 +96,7 @@ def test_table_shows_ours_as_a_share_and_says_what_is_missing():
         {"gengfu": {"cpu": 0.05, "idle": 0.1}, "other": {"cpu": 0.5}, "third": table.none("load", "failed")}
     )
     assert "| CPU-s per 10,000 delivered values | 0.050 | 0.500 (x 0.1) | failed |" in shown
-    assert "| one device asked once a minute, % of a core | 0.100 | not run | not run |" in shown
+    assert "| one device asked every 20 s, % of a core | 0.100 | not run | not run |" in shown
     assert "9600" not in shown
 
 

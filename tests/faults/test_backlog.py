@@ -9,6 +9,7 @@ broker's acknowledgement.
 
 import asyncio
 import contextlib
+import os
 import secrets
 import sys
 import tempfile
@@ -36,6 +37,7 @@ DRAIN_GOAL = 3_000
 QUOTA_BYTES = 4 * 2**30
 EVERY_S = 0.25
 CHUNK = 500
+GROWTH_GOAL_MIB = 16
 
 
 def lane_of(directory, lane):
@@ -103,6 +105,10 @@ async def drained(directory, port, pki, seconds=None, progress=None):
     return done / took_s, sorted(times)
 
 
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+
 def centile(times, share):
     return times[min(len(times) - 1, int(len(times) * share))]
 
@@ -113,12 +119,16 @@ async def both(directory, count, slow_s, progress=None):
     async with brokers.running(directory) as broker, listening(broker), Proxy(broker.port) as proxy:
         for kbit, port, seconds in ((64, proxy.port, slow_s), (0, broker.port, None)):
             proxy.bytes_per_s = kbit * 125
+            cpu_s, mib = time.process_time(), resident_mib()
             rate, times = await drained(directory, port, broker.pki, seconds, progress)
-            yield kbit, rate, times
+            cpu_s, grown = time.process_time() - cpu_s, resident_mib() - mib
             sys.stderr.write(
                 f"\nbacklog of {count} records, {f'{kbit} kbit/s' if kbit else 'free link'}: {rate:.0f} records/s, "
-                f"{len(times)} alarms p50 {centile(times, 0.5):.2f} s, p99 {centile(times, 0.99):.2f} s, max {times[-1]:.2f} s\n"
+                f"{len(times)} alarms p50 {centile(times, 0.5):.2f} s, p99 {centile(times, 0.99):.2f} s, max {times[-1]:.2f} s; "
+                f"{cpu_s:.1f} s of CPU in this process, resident {mib:.0f} {grown:+.1f} MiB\n"
             )
+            assert grown < GROWTH_GOAL_MIB
+            yield kbit, rate, times
 
 
 async def test_a_backlog_drains_and_alarms_do_not_wait_behind_it(tmp_path):
@@ -142,9 +152,11 @@ class Progress:
 
 async def main(count):
     with tempfile.TemporaryDirectory() as where:
+        missed = []
         async for kbit, rate, times in both(Path(where), count, 60.0, Progress()):
-            assert centile(times, 0.99) < ALARM_GOAL_S[kbit]
-            assert kbit or rate > DRAIN_GOAL
+            if centile(times, 0.99) >= ALARM_GOAL_S[kbit] or (not kbit and rate < DRAIN_GOAL):
+                missed.append(kbit)
+    sys.exit(f"missed at {missed} kbit/s" if missed else 0)
 
 
 if __name__ == "__main__":

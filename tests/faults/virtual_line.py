@@ -164,6 +164,42 @@ class Port:
             self._callback()
 
 
+class Units:
+    """`gateway.field.seams.Ends` over a Modbus TCP server with several units: each tells zeros after `answer_s`, or nothing."""
+
+    modes = ()
+
+    def __init__(self, clock, answer_s=0.01):
+        self.silent = set()
+        self._clock, self._answer_s = clock, answer_s
+        self._there = bytearray()
+        self._callback = None
+
+    def write(self, data):
+        if data[6] not in self.silent:
+            count = 2 * int.from_bytes(data[10:12], "big")
+            reply = bytes([*data[6:8], count, *bytes(count)])
+            frame = data[:4] + len(reply).to_bytes(2, "big") + reply
+            self._clock.call_at(self._clock.monotonic() + self._answer_s, lambda: self._arrived(frame))
+        return len(data)
+
+    def read(self):
+        data = bytes(self._there)
+        self._there.clear()
+        return data
+
+    def listen(self, callback):
+        self._callback = callback
+
+    def close(self):
+        self._there.clear()
+
+    def _arrived(self, frame):
+        self._there += frame
+        if self._callback is not None:
+            self._callback()
+
+
 class World:
     """A scene's first line with a bus on it."""
 

@@ -173,6 +173,15 @@ async def test_alarms_are_settled_in_any_order(tmp_path):
         assert numbers(await journal.unsettled("b")) == [1, 2, 3, 4, 5, 6]
 
 
+async def test_a_record_is_dated_by_its_own_moment(tmp_path):
+    """Not by that of its commit: a pack waits for its burst."""
+    clock = StillClock()
+    async with opened(tmp_path / "j.db", clock=clock) as journal:
+        clock.advance(50)
+        (record,) = journal.commit([draft(at=clock.now - 30)])
+        assert (record.at, record.wall) == (clock.now - 30, clock.wall() - 30)
+
+
 async def test_a_settlement_is_written_without_a_commit(tmp_path):
     """Within two seconds, so that a crash repeats little."""
     clock = StillClock()

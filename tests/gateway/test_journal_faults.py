@@ -485,6 +485,25 @@ async def test_a_failing_checkpoint_is_a_fault_and_no_loss(tmp_path, disk):
         assert bodies(await everything(journal)) == [b"1", b"2", b"3"]
 
 
+async def test_a_settlement_that_failed_is_written_without_a_commit(tmp_path, disk):
+    """Once the disk is well; an idle lane would else repeat its alarms after a crash long after."""
+    clock = StillClock()
+    async with opened(tmp_path / "j.db", clock=clock) as journal:
+        journal.position("a")
+        await commit(journal, b"1")
+        journal.settle("a", [1])
+        disk.failing.add("sync")
+        clock.advance(2.01)
+        await until(lambda: journal.counters().failing_since is not None)
+        disk.heal()
+        clock.advance(2.01)
+        await until(lambda: journal.counters().failing_since is None)
+        clock.advance(2.01)
+        await until(lambda: not journal.settlement.dirty and not journal.counters().waiting)
+        await journal._writer.ask(lambda: None)
+        assert b"[[0,1]]" in (tmp_path / "j.db-wal").read_bytes()
+
+
 async def test_nobody_waits_for_a_checkpoint(tmp_path, disk):
     """An alarm is told when it is on the disk, not when the log was taken into the database: several syncs on a slow card."""
     async with opened(tmp_path / "j.db", overdue_s=60) as journal:
@@ -506,12 +525,13 @@ async def test_what_a_failed_write_left_is_not_checkpointed(tmp_path, disk):
     clock = StillClock()
     async with opened(path, clock=clock) as journal:
         await commit(journal, b"1")
+        await journal._writer.ask(lambda: None)  # its thread is done with the job
         journal._file._checkpoint_pages = 1
         before = path.read_bytes()
         disk.failing.add("once")
         _, error = await commit(journal, b"2")
         assert error
-        await journal._writer.ask(lambda: None)  # its thread is done with the job
+        await journal._writer.ask(lambda: None)
         assert path.read_bytes() == before
         disk.heal()
         clock.advance(2.01)

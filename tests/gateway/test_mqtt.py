@@ -1,8 +1,10 @@
 """The connection, against a broker that breaks every rule; and TLS that accepts nothing it should not."""
 
 import asyncio
+import socket
 import tracemalloc
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.fake_broker import (
     packet,
     receive_maximum,
     silent,
+    taken,
     twice,
     wrong_id,
 )
@@ -197,6 +200,71 @@ async def test_good_bye_is_said(broker, client):
     """DISCONNECT reaches the broker, which then publishes no will."""
     await client.session.leave()
     await until(lambda: broker.left)
+
+
+async def test_what_is_published_at_once_shares_short_tls_records(pki, broker):
+    """Each costs a system call; but what is in one is read only when its last byte is there: on a slow link an alarm
+    must not wait for the end of a long one."""
+    seen = bytearray()
+
+    async def pump(source, sink, kept):
+        while data := await source.read(1 << 16):
+            kept += data
+            sink.write(data)
+        sink.close()
+
+    async def relay(reader, writer):
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        await asyncio.gather(pump(reader, far_writer, seen), pump(far_reader, writer, bytearray()))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as between:
+        client = await connected(pki, SimpleNamespace(port=between.sockets[0].getsockname()[1]))
+        seen.clear()
+        for _ in range(20):
+            client.session.publish(RECORD._replace(body=b"x" * 400))
+        await until(lambda: len(client.of(mqtt.Acknowledged)) == 20)
+        sizes = []
+        while seen:
+            sizes.append(int.from_bytes(seen[3:5], "big"))
+            del seen[: 5 + sizes[-1]]
+        client.session.close()
+    assert len(sizes) <= 7
+    assert max(sizes) < mqtt.RECORD_BYTES + 64
+
+
+async def test_a_broker_that_floods_and_does_not_read_is_left(pki, broker, client, monkeypatch):
+    """Each message at QoS 1 asks for an answer; what cannot be written is bounded."""
+    monkeypatch.setattr(mqtt, "OUTBOUND_BYTES", 1000)
+    client.session._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    broker.send(message(TOPIC, b"x") * 2000)
+    await until(lambda: client.of(mqtt.Closed))
+    assert "does not read" in str(client.of(mqtt.Closed)[0].error)
+
+
+async def test_a_broker_may_wish_for_more_pings(pki, broker):
+    """Server Keep Alive: the shorter of both."""
+    broker.connack_properties = b"\x13\x00\x01"
+    client = await connected(pki, broker, keepalive_s=60)
+    await until(lambda: broker.pings, 10)
+    client.session.close()
+
+
+async def test_a_disconnect_is_told_with_its_reason(broker, client):
+    """In words; 0x8E: somebody else came with our name."""
+    broker.send(packet(14, 0, b"\x8e"))
+    await until(lambda: client.of(mqtt.Closed))
+    assert str(client.of(mqtt.Closed)[0].error) == "the broker closed the connection: Session taken over"
+
+
+async def test_a_packet_id_in_use_is_not_given_again(broker, client):
+    """When all 65,535 have been used: one whose record is not acknowledged is passed over, 0 is none."""
+    broker.answer = lambda publish: [] if publish.mid == 3 else taken(publish)
+    mids = [client.session.publish(RECORD) for _ in range(2)]
+    await until(lambda: len(client.of(mqtt.Acknowledged)) == 1)
+    client.session._mid = 65_534
+    mids += [client.session.publish(RECORD) for _ in range(4)]
+    assert mids == [2, 3, 65_535, 1, 2, 4]
+    await until(lambda: len(client.of(mqtt.Acknowledged)) == 5)
 
 
 # Hostile

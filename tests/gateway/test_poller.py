@@ -32,6 +32,7 @@ class FakeLine:
         self.state = {}
         self.timeout_s = timeout_s
         self.down = False
+        self.begun_at = 0.0
         self.asked = []
         self.waits = []
 

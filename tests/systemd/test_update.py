@@ -1,0 +1,310 @@
+"""An update that is cut off anywhere, and one that is bad (R30): the old version or the new one is there, whole, and runs.
+
+install.sh and trial.sh as they are, with versions of a few lines (`uv` is played by a script) and every command they call
+behind one that can kill. Power cuts: what was not synced is gone, or its names are there and its bytes are not.
+The same on a booted systemd, with the real thing: test_booted_update.py.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OPT, UNIT = "opt/gengfu", "usr/local/lib/systemd/system/gengfu.service"
+SITE, JOURNAL = "etc/gengfu/site.yaml", "var/lib/gengfu/journal/alarm.db"
+STEP = 1 if os.environ.get("GENGFU_FAULTS") == "full" else 7
+"""Each how manieth command is the last one."""
+
+UV = """#!/bin/sh
+version=$(sed -n 's/^__version__ = "\\(.*\\)"$/\\1/p' gateway/__init__.py)
+for last in "$@"; do :; done
+case "$1 $2" in
+  build*) shift 8; touch "$1/gengfu.whl" ;;
+  venv*) mkdir -p "$last/bin"; echo "home = /usr/bin" >"$last/pyvenv.cfg" ;;
+  "pip install") cd "$BOX/opt/gengfu/.new/bin"; sed "s/VERSION/$version/" "$GENGFU" >gengfu; chmod +x gengfu ;;
+esac
+"""
+GENGFU = """#!/usr/bin/python3 -S
+import signal, socket, sys, time
+if sys.argv[1] == "--version":
+    print("VERSION")
+if sys.argv[1] == "run":
+    if "bad" in "VERSION":
+        sys.exit("VERSION does not run")
+    signal.alarm(20)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    here = sys.argv[2].rpartition("/")[0]
+    with socket.socket(socket.AF_UNIX) as one:
+        if "deaf" not in "VERSION":
+            one.bind(here + "/control.sock")
+        time.sleep(30)
+"""
+SHIM = """#!/bin/sh
+read -r step <"$STEPS/count"
+step=$((step + 1))
+echo $step >"$STEPS/count"
+if [ $step = "${LAST:-0}" ]; then kill -9 0; fi
+if [ NAME != sync ]; then exec /usr/bin/NAME "$@"; else # nothing of this machine is synced: `disk` is the disk
+  /usr/bin/find "${@:-$BOX}" -type f -printf '%i\\n' >>"$STEPS/synced"
+  if [ $# = 0 ]; then /usr/bin/rm -rf "$STEPS/disk" && /usr/bin/cp -a "$BOX" "$STEPS/disk"; fi
+fi
+"""
+COMMANDS = ("mv", "ln", "rm", "cp", "mkdir", "sed", "sync", "chmod", "readlink", "head", "mktemp", "wc", "cmp", "tail")
+
+
+class Box:
+    """A machine's folder with one version installed, and the scripts' world around it."""
+
+    def __init__(self, folder):
+        self.folder, self.root, self.steps = folder, folder / "box", folder / "steps"
+
+    def copy(self, name):
+        """Another one, beside it or elsewhere."""
+        other = Box(self.folder.parent / name)
+        subprocess.run(["cp", "-a", self.folder, other.folder], check=True)
+        return other
+
+    def make(self):
+        """With version 1.0, proved, a site and a journal."""
+        folder = self.folder
+        for one in (self.root, self.steps, self.steps / "bin", folder / "tmp"):
+            one.mkdir(parents=True)
+        for name in COMMANDS:
+            self._script(f"steps/bin/{name}", SHIM.replace("NAME", name))
+        self._script("steps/bin/systemctl", '#!/bin/sh\necho "$@" >>"$STEPS/systemctl"\n')
+        self._script("uv", UV)
+        (folder / "gengfu").write_text(GENGFU)
+        shutil.copytree(ROOT / "systemd", folder / "source/systemd")
+        (folder / "source/gateway").mkdir()
+        self.version("1.0")
+        assert self.install().returncode == 0
+        for name, text in ((SITE, b"# mine\n"), (JOURNAL, b"what happened")):
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_bytes(text)
+        self.prove("1.0")
+
+    def _script(self, name, text):
+        (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o755)
+
+    def version(self, version):
+        """What the next installation is made of; each version has a unit of its own."""
+        (self.folder / "source/gateway/__init__.py").write_text(f'__version__ = "{version}"\n')
+        unit = (ROOT / "systemd/gengfu.service").read_text() + f"# {version}\n"
+        (self.folder / "source/systemd/gengfu.service").write_text(unit)
+
+    def run(self, script, verb, last=0, **more):
+        """One of the scripts, killed at its `last`th command."""
+        (self.steps / "count").write_text("0\n")
+        (self.steps / "synced").write_text("")
+        shutil.rmtree(self.steps / "disk", ignore_errors=True)
+        subprocess.run(["cp", "-a", self.root, self.steps / "disk"], check=True)
+        durable = {str(os.lstat(path).st_ino) for path in self.root.rglob("*")}
+        there = {
+            "PATH": f"{self.steps}/bin:/usr/bin:/bin", "STEPS": str(self.steps), "BOX": str(self.root), "LAST": str(last),
+            "DESTDIR": str(self.root), "TMPDIR": str(self.folder / "tmp"), "UV": str(self.folder / "uv"),
+            "PYTHON": "/usr/bin/python3", "GENGFU": str(self.folder / "gengfu"), **more,
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", script, verb], env=there, cwd=self.folder, start_new_session=True,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )  # fmt: skip
+        self.durable = durable | set((self.steps / "synced").read_text().split())
+        return done
+
+    def install(self, last=0):
+        return self.run(self.folder / "source/systemd/install.sh", "install", last)
+
+    def trial(self, verb, last=0, **more):
+        return self.run(self.root / OPT / "current/service/trial.sh", verb, last, **more)
+
+    def commands(self):
+        return int((self.steps / "count").read_text())
+
+    def current(self):
+        return os.readlink(self.root / OPT / "current")
+
+    def prove(self, name):
+        note = self.root / "var/lib/gengfu/proved"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(name + "\n")
+
+    def asked(self):
+        """What the service manager was asked for."""
+        path = self.steps / "systemctl"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def cut(self, names):
+        """The power goes: what was not synced is gone; with `names` only its bytes are."""
+        if not names:
+            shutil.rmtree(self.root)
+            shutil.copytree(self.steps / "disk", self.root, symlinks=True)
+            return
+        for path in self.root.rglob("*"):
+            if path.is_file() and not path.is_symlink() and str(path.stat().st_ino) not in self.durable:
+                path.write_bytes(b"")
+
+    def judge(self):
+        """The next start finds one version, whole, with a unit; journal and configuration are as they were."""
+        name = self.current()
+        command = self.root / OPT / "current/bin/gengfu"
+        told = subprocess.run([command, "--version"], text=True, capture_output=True, timeout=20)
+        assert told.stdout.strip() == name
+        assert (self.root / UNIT).read_text().splitlines()[-1] in ("# 1.0", "# 2.0"), "a unit is there, whole"
+        assert self.trial("begin").returncode == 0
+        assert (self.root / UNIT).read_bytes() == (
+            self.root / OPT / self.current() / "service/gengfu.service"
+        ).read_bytes()
+        assert (self.root / SITE).read_bytes() == b"# mine\n"
+        assert (self.root / JOURNAL).read_bytes() == b"what happened"
+        return name
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory):
+    """One with 1.0, and one with 2.0 after it, switched to and on trial."""
+    first = Box(tmp_path_factory.mktemp("update") / "first")
+    first.make()
+    second = first.copy("second")
+    second.version("2.0")
+    assert second.install().returncode == 0
+    assert second.current() == "2.0"
+    return first, second
+
+
+@pytest.fixture
+def box(boxes, tmp_path):
+    return boxes[0].copy(tmp_path / "box")
+
+
+@pytest.fixture
+def updated(boxes, tmp_path):
+    return boxes[1].copy(tmp_path / "box")
+
+
+def copies(box, how_many):
+    """The same box several times, to be damaged each in its own way."""
+    for number in range(how_many):
+        shutil.rmtree(box.folder.parent / f"copy-{number}", ignore_errors=True)
+        yield box.copy(f"copy-{number}")
+
+
+def test_an_update_is_cut_off_at_every_step(box):
+    """Killed, and without power: 1.0 or 2.0 is there, never anything else; the same installation once more succeeds."""
+    box.version("2.0")
+    (whole,) = copies(box, 1)
+    assert whole.install().returncode == 0
+    last, found = whole.commands(), []
+    for step in range(1, last + 1, STEP):
+        for how, copy in zip(("killed", "gone", "names"), copies(box, 3), strict=True):
+            done = copy.install(last=step)
+            assert done.returncode == -signal.SIGKILL, (step, done.stdout)
+            if how != "killed":
+                copy.cut(names=how == "names")
+            found.append(copy.judge())
+            if how == "killed":
+                done = copy.install()
+                assert done.returncode == 0, (step, done.stdout)
+                assert copy.current().startswith("2.0")
+    print(f"{len(found)} states of {last} commands: {found.count('1.0')} old, {found.count('2.0')} new")  # noqa: T201
+    assert set(found) == {"1.0", "2.0"}
+
+
+def test_a_version_that_never_runs_for_a_minute_is_left_after_three_starts(updated):
+    for _ in range(3):
+        assert updated.trial("begin").returncode == 0
+        assert updated.trial("end", SERVICE_RESULT="exit-code", EXIT_STATUS="1").returncode == 0
+        assert updated.current() == "2.0"
+    assert "1.0" in updated.trial("begin").stdout
+    assert updated.current() == "1.0"
+    assert (updated.root / OPT / "undone").read_text() == "2.0\n"
+    assert updated.asked() == ["daemon-reload"], "the unit is the old one's again"
+    assert updated.judge() == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "asked"),
+    [("exit-code", "78", ["daemon-reload", "--no-block restart gengfu.service"]), ("timeout", "0", ["daemon-reload"])],
+    ids=["no usable site", "hung"],
+)
+def test_what_trying_again_cannot_mend_is_left_at_once(updated, result, status, asked):
+    """After 78 the service manager would not start anything again."""
+    updated.trial("begin")
+    assert updated.trial("end", SERVICE_RESULT=result, EXIT_STATUS=status).returncode == 0
+    assert updated.current() == "1.0"
+    assert updated.asked() == asked
+    updated.trial("end", SERVICE_RESULT=result, EXIT_STATUS=status)
+    assert updated.asked() == asked, "the old one is not on trial"
+
+
+def test_a_version_that_ran_for_a_minute_stays(updated):
+    updated.trial("begin")
+    updated.prove("2.0")
+    for _ in range(5):
+        assert updated.trial("begin").returncode == 0
+    assert updated.current() == "2.0"
+    assert not (updated.root / OPT / "undone").exists()
+
+
+@pytest.mark.parametrize("note", ["another", "huge", "pipe"])
+def test_what_the_gateway_writes_is_compared_and_no_more(updated, note):
+    """Root's script reads one file of the gateway's: nothing in it can hold the script up or end a trial that goes on."""
+    proved = updated.root / "var/lib/gengfu/proved"
+    proved.unlink()
+    match note:
+        case "another":
+            proved.write_text("2.0.1\n")
+        case "huge":
+            proved.write_text("2.0\n" * 100_000)
+        case "pipe":
+            os.mkfifo(proved)
+    for _ in range(4):
+        assert updated.trial("begin").returncode == 0
+    assert updated.current() == "1.0"
+
+
+def test_an_old_version_that_is_gone_is_not_gone_back_to(updated):
+    shutil.rmtree(updated.root / OPT / "1.0")
+    for _ in range(5):
+        assert updated.trial("begin").returncode == 0
+    assert updated.current() == "2.0"
+
+
+def test_an_update_over_one_on_trial_goes_back_to_the_one_that_ran(updated):
+    updated.version("3.0")
+    assert updated.install().returncode == 0
+    for _ in range(4):
+        updated.trial("begin")
+    assert updated.current() == "1.0"
+
+
+def test_going_back_is_cut_off_at_every_step(updated):
+    """The start after it goes on with going back, or has the old version already."""
+    for _ in range(3):
+        updated.trial("begin")
+    (whole,) = copies(updated, 1)
+    whole.trial("begin")
+    for step in range(1, whole.commands() + 1, (STEP + 1) // 2):
+        for how, copy in zip(("killed", "gone", "names"), copies(updated, 3), strict=True):
+            assert copy.trial("begin", last=step).returncode == -signal.SIGKILL
+            if how != "killed":
+                copy.cut(names=how == "names")
+            copy.judge()
+            assert copy.current() == "1.0", (step, how)
+
+
+@pytest.mark.parametrize(
+    "version", ["2.0-bad", pytest.param("2.0-deaf", marks=pytest.mark.skipif(STEP > 1, reason="30 s"))]
+)
+def test_a_version_whose_daemon_does_not_come_up_is_not_switched_to(box, version):
+    """It ends, or answers nobody."""
+    box.version(version)
+    done = box.install()
+    assert done.returncode != 0
+    assert "does not run" in done.stdout
+    assert box.judge() == "1.0"
+    assert not (box.root / OPT / version).exists()
