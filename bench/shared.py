@@ -18,6 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -33,7 +34,7 @@ from gateway.poller import Poller
 from gateway.restart import Guard
 
 UNITS = (10, 31)
-FRAMINGS = ("tcp", "rtu")
+FRAMINGS = {"tcp": "framing: tcp", "rtu": "framing: rtu, baud: 115200"}
 SILENT = 7
 """The unit; in the order of the file some come before it and some after."""
 ANSWER_S = 0.01
@@ -69,8 +70,9 @@ class Caller(socketserver.BaseRequestHandler):
         super().__init__(*rest)  # type: ignore[arg-type]  # as socketserver calls it
 
     def handle(self) -> None:
-        while request := self.request.recv(4096):
-            self.request.sendall(self._far.answer(request))
+        with suppress(ConnectionResetError):
+            while request := self.request.recv(4096):
+                self.request.sendall(self._far.answer(request))
 
 
 def serve(rtu: bool, silent_after_s: float) -> None:
@@ -94,7 +96,7 @@ def devices(units: int, port: int, framing: str) -> tuple[Bus, list[Device]]:
         path = Path(name, "site.yaml")
         path.write_text(
             "gateway: {id: g, control_socket: /run/c.sock}\n"
-            f"buses:\n  - {{id: far, kind: tcp, host: 127.0.0.1, tcp_port: {port}, framing: {framing}}}\n"
+            f"buses:\n  - {{id: far, kind: tcp, host: 127.0.0.1, tcp_port: {port}, {FRAMINGS[framing]}}}\n"
             f"devices:\n{listed}\n"
         )
         site = config.load(path)
