@@ -7,6 +7,7 @@
 | `alarm_lane`, `telemetry_lane` | the same within a lane                                       |
 | `delivery` | pure: what is owed, settled, refused, and when it goes again                     |
 | `feed`     | reads ahead from a lane, so that a slow disk does not stop the other lane        |
-| `mqtt`     | one MQTT 5 connection over TLS on the event loop, behind one seam                |
+| `mqtt`     | one MQTT 5 connection, behind one seam                                           |
+| `stream`   | its bytes: a TLS connection on the event loop                                    |
 | `tls`      | who is trusted, and what we show                                                 |
 """

@@ -245,4 +245,4 @@ async def test_hostile_messages_cost_neither_records_nor_time(tmp_path, pki):
         f"{counters['connected']} connections"
     )
     assert max(held) < LAG_GOAL_S
-    assert lags[-1] < LAG_GOAL_S * TOLERANCE
+    assert lags[len(lags) * 99 // 100] < LAG_GOAL_S * TOLERANCE

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.errors import LinkError
-from gateway.link import mqtt
+from gateway.link import mqtt, stream
 from gateway.model import UplinkSpec
 from gateway.wire.payloads import Message
 from tests import certificates
@@ -183,8 +183,8 @@ async def test_a_half_open_idle_link_is_noticed(pki, broker):
 
 
 async def test_a_broker_that_never_answers_connect_is_left(pki, broker, monkeypatch):
-    """Bounded by CONNECT_S."""
-    monkeypatch.setattr(mqtt, "CONNECT_S", 0.5)
+    """Bounded by ANSWER_S."""
+    monkeypatch.setattr(mqtt, "ANSWER_S", 0.5)
     broker.deaf = True
     assert "does not answer" in str(await refused(pki, broker))
 
@@ -229,13 +229,13 @@ async def test_what_is_published_at_once_shares_short_tls_records(pki, broker):
             del seen[: 5 + sizes[-1]]
         client.session.close()
     assert len(sizes) <= 7
-    assert max(sizes) < mqtt.RECORD_BYTES + 64
+    assert max(sizes) < stream.RECORD_BYTES + 64
 
 
 async def test_a_broker_that_floods_and_does_not_read_is_left(pki, broker, client, monkeypatch):
     """Each message at QoS 1 asks for an answer; what cannot be written is bounded."""
-    monkeypatch.setattr(mqtt, "OUTBOUND_BYTES", 1000)
-    client.session._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    monkeypatch.setattr(stream, "OUTBOUND_BYTES", 1000)
+    client.session._stream._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     broker.send(message(TOPIC, b"x") * 2000)
     await until(lambda: client.of(mqtt.Closed))
     assert "does not read" in str(client.of(mqtt.Closed)[0].error)

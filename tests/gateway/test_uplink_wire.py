@@ -245,7 +245,7 @@ async def test_the_status_tells_online_offline_and_death(tmp_path, mosquitto):
         assert await said.get() is False
         async with bench_of(tmp_path, mosquitto_spec(mosquitto)) as bench:
             assert await said.get() is True
-            bench.uplink._session._socket.shutdown(socket.SHUT_RDWR)  # dies without a word
+            bench.uplink._session._stream._socket.shutdown(socket.SHUT_RDWR)  # dies without a word
             assert await said.get() is False
     listening.cancel()
     with pytest.raises((asyncio.CancelledError, aiomqtt.MqttError)):
