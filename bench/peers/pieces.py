@@ -86,8 +86,8 @@ async def latency(run: Run) -> Figures:
     """
     (port,) = await _simulated(run.stage, 1, "--step", "load-000/0", "--every", str(STEP_S), "--step-value", "1")
     device = Device("load-000", Port(port), 1, ((0, REGISTERS),))
-    await run.start(Site((device,), 0.1, watched=device.name))
-    start = run.first_value_s()
+    part = await run.start(Site((device,), 0.1, watched=device.name))
+    start = {"start": run.first_value_s(), "start_cpu": part.cpu_s()}
     await asyncio.sleep(3)
     begin = time.monotonic()
     await asyncio.sleep(run.seconds)
@@ -99,7 +99,7 @@ async def latency(run: Run) -> Figures:
     steps = [(entry["mono"], entry["value"]) for entry in log if entry["event"] == "change"]
     rises, arrivals = ([at for at, value in changes if value == 1] for changes in (steps, heard["changes"]))
     found, missed = table.delays(rises, arrivals, begin, end)
-    figures: Figures = {"start": start, "changes": len(found), "changes_missed": missed}
+    figures: Figures = {**start, "changes": len(found), "changes_missed": missed}
     if not found:
         return {**figures, "p50": "no change arrived", "p99": "no change arrived"}
     return {**figures, "p50": table.percentile(found, 0.5), "p99": table.percentile(found, 0.99)}
@@ -150,7 +150,7 @@ PIECES: dict[str, tuple[Piece, float]] = {
     "line-115200": (lambda run: line(run, 115200), 8.0),
     "shared": (shared, 20.0),
     "dead": (dead, 12.0),
-    "idle": (idle, 15.0),
+    "idle": (idle, IDLE_PERIOD_S),
 }
 """With the seconds that each measures for."""
 

@@ -31,6 +31,7 @@ ROWS = (
     Row("latency", "p50", "change at 100 ms to subscriber, p50, ms", 0),
     Row("latency", "p99", "p99, ms", 0),
     Row("latency", "start", "start to first value of one device, s"),
+    Row("latency", "start_cpu", "CPU-s until then"),
     Row("line-9600", "share_9600", "use of a line at 9600, %", 1),
     Row("line-9600", "early_9600", "requests too early there, %", 1, False),
     Row("line-115200", "share_115200", "use of a line at 115200, %", 1),
