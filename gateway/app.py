@@ -21,6 +21,7 @@ from gateway import apart, health, keys, last_good, version
 from gateway.blueprint import Site
 from gateway.bridge import bridge as bridge
 from gateway.changing import Changing
+from gateway.control import ask
 from gateway.crew import Crew
 from gateway.dating import floor
 from gateway.desk import Desk
@@ -39,6 +40,7 @@ from gateway.trial import Terms
 log = logging.getLogger("gengfu")
 EX_CONFIG = 78
 EX_SOFTWARE = 70
+EX_TEMPFAIL = 75
 HAND_OVER_S = 2.5
 """At the end: longest wait for the last receipts. A district gives its telemetry position every two seconds."""
 
@@ -56,6 +58,13 @@ def run(path: Path, begun: apart.Reading) -> int:
         return EX_CONFIG
     finally:
         begun.drop()
+    if _is_watched(site):
+        log.error(
+            "a gateway runs here already, at %s: stop that one, or change its site with gengfu apply",
+            site.gateway.control_socket,
+        )
+        log.error("本站已有网关在运行：请先停止，或用 gengfu apply 更改其站点文件")
+        return EX_TEMPFAIL
     if undone := version.undone():
         log.error("version %s did not run; the one from before does 版本 %s 无法运行，已退回原版本", undone, undone)
 
@@ -139,6 +148,15 @@ async def watch(
         await asyncio.gather(alarms.close(), telemetry.close())
         for bus in parts.buses.values():
             bus.close()
+
+
+def _is_watched(site: Site) -> bool:
+    """Does another one answer for this site? It has the journal, the lines and the name at the broker. One that hangs does not
+    answer, and must not keep this one from watching."""
+    try:
+        return bool(ask(Path(site.gateway.control_socket), {"do": "site"}, timeout_s=1.0))
+    except (OSError, ValueError):
+        return False
 
 
 def _at_terminal() -> bool:

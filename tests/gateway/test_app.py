@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from drivers.times import LONGEST_TIMEOUT_S
 from gateway.app import STALLED_S, Parts, Seams, bridge, stalled_s
+from gateway.control import ask
 from gateway.field.bus import Bus
 from gateway.field.line import Drain, Timing
 from gateway.last_good import load
@@ -19,6 +21,7 @@ from gateway.pipeline import clocks
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from tests.clocks import HandClock
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
@@ -143,3 +146,37 @@ def test_a_slow_line_is_not_taken_for_a_dead_one(timeout_s):
     assert stalled_s(spec, [plain, slow]) > LONGEST_TIMEOUT_S + at
     assert stalled_s(spec, [plain]) > timeout_s + at
     assert stalled_s(spec, []) >= STALLED_S
+
+
+SMALL = """
+gateway: {id: g1}
+buses: [{id: b, kind: tcp, host: 127.0.0.1, tcp_port: 1}]
+devices: [{id: d, bus: b, template: generic_smoke_loop, address: 1}]
+"""
+
+
+async def test_where_a_gateway_watches_a_second_one_does_not_start(tmp_path):
+    """By hand beside the service, say: it would take the lines, the journal and the name at the broker. 75: try again later. A
+    first one that hangs answers nobody, and is no reason not to watch."""
+    path, socket = tmp_path / "site.yaml", tmp_path / "run" / "control.sock"
+    path.write_text(SMALL.replace("{id: g1}", f"{{id: g1, control_socket: {socket}}}"))
+    command = [sys.executable, "-m", "gateway.cli", "run", path]
+    first = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+    second = None
+    try:
+        await until(socket.exists, 30.0)
+        refused = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+        _, told = await refused.communicate()
+        assert refused.returncode == 75
+        assert str(socket) in told.decode()
+        assert "已有网关" in told.decode()
+        assert ask(socket, {"do": "site"})["ok"]
+        first.send_signal(signal.SIGSTOP)
+        second = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+        was = socket.stat().st_ino
+        await until(lambda: socket.exists() and socket.stat().st_ino != was, 30.0)
+    finally:
+        for one in (first, second):
+            if one is not None:
+                one.kill()
+                await one.wait()
