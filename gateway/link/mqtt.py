@@ -28,7 +28,8 @@ from gateway.wire.payloads import Message
 INBOUND_BYTES = 64 * 1024
 INBOUND_WINDOW = 20
 INBOUND_WAITING = 1000
-"""Messages received and not yet taken; further ones are dropped (a receipt comes again)."""
+"""Messages received and not yet taken; further ones are dropped (a receipt comes again). Before the subscription, when nobody
+takes them, `INBOUND_WINDOW`."""
 ANSWER_S = 5.0
 """For CONNACK with SUBACK."""
 
@@ -208,16 +209,18 @@ class _MqttSession:
             case mqtt5.Published(topic, body, retained, mid):
                 if mid:
                     self._stream.write(mqtt5.puback(mid))
-                if len(self._events) < INBOUND_WAITING:
+                if len(self._events) < (INBOUND_WAITING if self._ready.done() else INBOUND_WINDOW):
                     self._tell(Received(topic, body, retained))
-            case mqtt5.Connected():
+            case mqtt5.Connected() if not (self._ready.done() or self._open):
                 self._connected(packet)
-            case mqtt5.Subscribed(code):
+            case mqtt5.Subscribed(code) if self._open and not self._ready.done():  # it is SUBSCRIBE's id
                 self._subscribed(code)
             case mqtt5.Disconnected(code):
                 raise LinkError(f"the broker closed the connection: {mqtt5.reason(code)}")
             case mqtt5.Pong():
                 pass  # that it was heard is all it says
+            case _:  # each would take a packet id, or set one free that is in use
+                raise LinkError("the broker sent an answer that was not asked for")
 
     def _connected(self, told: mqtt5.Connected) -> None:
         if told.code:

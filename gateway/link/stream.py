@@ -2,7 +2,7 @@
 
 Guarantees
 * Nothing blocks the loop: name look-up, TCP and TLS handshake run in a thread that nobody waits for at the end; of what
-  comes at most `READ_BYTES` are looked at before the loop may do something else.
+  comes at most twice `READ_BYTES` are looked at in one turn of it.
 * What is written within one turn of the loop goes out together, in short TLS records.
 * The end is told once, with words for people; what had come before it is told before.
 
@@ -47,7 +47,7 @@ class Stream:
         self._socket: ssl.SSLSocket | None = None
         """None before the handshake and after the end."""
         self._out = bytearray()
-        self._flushing = self._blocked = False
+        self._flushing = self._blocked = self._reading_on = False
         self._written = asyncio.Event()
         """`_out` is empty, or will never be."""
 
@@ -161,8 +161,14 @@ class Stream:
             self.end(error)
         except OSError as error:
             self._lost(error)
-        if self._socket:
-            self._loop.call_soon(self._readable)  # what TLS has already taken from the socket wakes nobody
+        if self._socket and not self._reading_on:  # once: who sends faster than we read must not get more of each turn
+            self._reading_on = True
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """What TLS has already taken from the socket wakes nobody."""
+        self._reading_on = False
+        self._readable()
 
     def _lost(self, error: OSError) -> None:
         refused = isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")

@@ -133,16 +133,20 @@ class Uplink:
         """Our own ``offline``, since a good-bye keeps the broker from publishing the will."""
         try:
             async with asyncio.timeout(FAREWELL_S):
+                await self._hear_until(session, lambda: len(self._outbox.in_flight) < session.receive_maximum)
                 mid = session.publish(self._status_message(False, self._clock.wall()), retain=True)
                 self._outbox.sent(mid)
-                while mid in self._outbox.in_flight:
-                    self._awake.clear()
-                    self._outbox.hear(session)
-                    if mid in self._outbox.in_flight:
-                        await self._awake.wait()
+                await self._hear_until(session, lambda: mid not in self._outbox.in_flight)
                 await session.leave()
         except (TimeoutError, LinkError) as error:
             log.info("uplink %s: left without good-bye: %s", self._spec.id, str(error) or "no answer")
+
+    async def _hear_until(self, session: mqtt.Session, done: Callable[[], bool]) -> None:
+        while not done():
+            self._awake.clear()
+            self._outbox.hear(session)
+            if not done():
+                await self._awake.wait()
 
     def _status_message(self, online: bool, since: float) -> payloads.Message:
         return payloads.status(self._gateway, online=online, since=since, **self._birth)  # type: ignore[arg-type]  # as filled above

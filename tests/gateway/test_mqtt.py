@@ -15,6 +15,7 @@ from gateway.wire.payloads import Message
 from tests import certificates
 from tests.clocks import HandClock
 from tests.fake_broker import (
+    SUBSCRIBE,
     FakeBroker,
     close_before,
     coded,
@@ -333,6 +334,47 @@ async def test_a_flood_does_not_stop_the_loop_nor_fill_memory(broker, client):
     assert worst < 0.5
     assert len(session.take()) <= mqtt.INBOUND_WAITING + 1
     client.session = session
+
+
+async def test_a_broker_that_is_faster_than_we_does_not_take_the_loop(broker, client):
+    """However long it sends: of what is there, a turn of the loop looks at a share that does not grow."""
+    loop, most, seen = asyncio.get_running_loop(), 0, 0
+    broker.send(message(TOPIC, b"x" * 1000, qos=0) * 4000)
+
+    def turn():
+        nonlocal most, seen
+        most, seen = max(most, len(client.events) - seen), len(client.events)
+        if seen < 4000:
+            loop.call_soon(turn)
+
+    turn()
+    await until(lambda: seen == 4000, 20)
+    assert most * 1000 <= 2 * stream.READ_BYTES
+
+
+@pytest.mark.parametrize("unasked", [b"\x20\x03\0\0\0", b"\x90\x04\0\x01\0\x01"], ids=["CONNACK", "SUBACK"])
+async def test_an_answer_to_nothing_ends_the_connection(broker, client, unasked):
+    """A second CONNACK would ask for a SUBSCRIBE, and 65,535 of them for the last packet id; a SUBACK sets one free."""
+    broker.answer = silent
+    client.session.publish(RECORD)
+    broker.send(unasked)
+    await until(lambda: client.of(mqtt.Closed))
+    assert "not asked for" in str(client.of(mqtt.Closed)[0].error)
+
+
+async def test_what_comes_before_the_subscription_is_bounded(pki):
+    """Nobody takes messages until SUBACK: a window of them is kept, though a broker may send them (MQTT 5, 3.8.4)."""
+
+    class Hasty(FakeBroker):
+        async def _handle(self, number, head, body, writer):
+            if head >> 4 == SUBSCRIBE:
+                writer.write(message(TOPIC, b"x") * 200)
+            await super()._handle(number, head, body, writer)
+
+    async with Hasty(pki.server_context("broker")) as hasty:
+        client = await connected(pki, hasty)
+        assert 0 < len(client.of(mqtt.Received)) <= mqtt.INBOUND_WINDOW
+        client.session.close()
 
 
 # TLS

@@ -66,6 +66,17 @@ async def test_good_bye_is_bounded_when_the_broker_is_silent(tmp_path):
     assert broker.session.closed
 
 
+async def test_good_bye_keeps_to_the_window(tmp_path):
+    """One more than Receive Maximum, and the broker breaks the connection instead of hearing it (MQTT 5, 4.9)."""
+    broker = Broker(receive_maximum=3, latency_s=0.1)
+    async with Bench(tmp_path, broker) as bench:
+        bench.alarm(100)
+        await until(lambda: bench.status()["in_flight"] == 3)
+    assert broker.session.most_in_flight == 3
+    assert not json.loads(broker.of("status")[-1].message.body)["online"]
+    assert broker.session.left
+
+
 async def test_a_new_alarm_passes_a_backlog_of_telemetry(tmp_path):
     """It goes with the next packet, not behind thousands: within a few round trips also when the window is full."""
     broker = Broker(latency_s=0.2)
