@@ -316,7 +316,7 @@ class Poller:
     async def _perform(self, target: Target, longest_s: float | None) -> Scan | BusError:
         try:
             poll = self._tapped(self._polls[target.device](target.group))
-            scan = await self._urgent.between(self._bus, poll, longest_s, self._hurry)
+            scan = await self._urgent.between(self._bus, poll, longest_s, target, self._hurry)
         except BusError as error:
             self._check(target, error.scan)
             return error

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -32,7 +32,9 @@ class Asks(Protocol):
     def begun_at(self) -> float:
         """When the first request of the last poll that was answered went out: before it the line may have been drained."""
 
-    async def perform(self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None) -> T: ...
+    async def perform(
+        self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None, whom: Hashable = None
+    ) -> T: ...
     def status(self) -> dict[str, object]: ...
 
 
@@ -82,16 +84,17 @@ class Urgent:
         bus: Asks,
         poll: Generator[Exchange, Reply, Scan],
         longest_s: float | None,
+        whom: Hashable,
         serve: Callable[[], Awaitable[None]],
     ) -> Scan:
         """Perform `poll` on `bus`; `serve` whenever something urgent has come, between two of its exchanges."""
         if not self._used:
-            return await bus.perform(poll, longest_s)
+            return await bus.perform(poll, longest_s, whom)
         try:
-            result = await bus.perform(self._part(poll, None), longest_s)
+            result = await bus.perform(self._part(poll, None), longest_s, whom)
             while isinstance(result, _Paused):
                 await serve()
-                result = await bus.perform(self._part(poll, result.exchange), longest_s)
+                result = await bus.perform(self._part(poll, result.exchange), longest_s, whom)
         finally:
             poll.close()
         return result

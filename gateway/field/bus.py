@@ -13,7 +13,7 @@ retries nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Hashable
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TypeVar
@@ -62,6 +62,7 @@ class Bus:
         self._poll: Generator[Exchange, Reply, Any] | None = None
         self._done: asyncio.Future[Any] | None = None
         self._longest_s: float | None = None
+        self._whom: Hashable = None
         self._exchanges = 0
         self.begun_at = clock.monotonic()
         """When the first request of the last poll that was answered went out: before it the line may have been drained."""
@@ -75,8 +76,11 @@ class Bus:
         """When the last request went out: a poll of many exchanges is alive as long as it asks."""
         return self._wire.asked_at
 
-    async def perform(self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None) -> T:
-        """Drive `poll` to what it returns, a scan for the poller; `longest_s` shortens its reply time-outs. Raises BusError, or the driver's bug."""
+    async def perform(
+        self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None, whom: Hashable = None
+    ) -> T:
+        """Drive `poll` to what it returns, a scan for the poller; `longest_s` shortens its reply time-outs, those of `whom`.
+        Raises BusError, or the driver's bug."""
         if self._busy:
             raise RuntimeError(f"two polls at a time on {self.spec.id}")
         self._busy = True
@@ -85,7 +89,7 @@ class Bus:
                 await self._open()
             if self._wire.babbling:
                 raise never_silent()
-            self._poll, self._longest_s, self._exchanges = poll, longest_s, 0
+            self._poll, self._longest_s, self._whom, self._exchanges = poll, longest_s, whom, 0
             done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             self._done = done
             self._resume(next, poll)
@@ -143,7 +147,7 @@ class Bus:
         self._exchanges += 1
         if self._exchanges > MOST_EXCHANGES:
             raise RuntimeError(f"a poll on {self.spec.id} asks without end")
-        wire.ask(exchange, self._longest_s)
+        wire.ask(exchange, self._longest_s, self._whom)
 
     def _answered(self, frame: bytes, at: float) -> None:
         assert self._poll is not None

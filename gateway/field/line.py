@@ -2,13 +2,14 @@
 
 * `Timing`: what the line's settings make of time.
 * `Inbox`: cuts the reply to the request that is out from what arrived, and drops what was there before the request.
-* `Patience`: how long which address is waited for.
+* `Patience`: how long who is waited for.
 * `Mute`: whether a connection is dead though nobody said so.
 * `Drain`: when a line on which nothing can be trusted has been silent for long enough, or never will be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from drivers.contract import Exchange
@@ -26,8 +27,6 @@ _FAST_SILENCE_S = 0.00175
 _DOUBTS = 3
 _MUTE_S = 5.0
 _MUTE_REQUESTS = 3
-
-Address = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +107,33 @@ class Inbox:
 class Patience:
     """How long an answer is waited for. Tries of a silent device are shortened, as long as an answer that comes too late for
     that is heard in the drain after them: then the device may have become slow, and its next try gets the whole time-out.
-    If that was in vain, or where a late answer goes unheard (on a connection, or beyond the drain), each fourth try gets it."""
+    If that was in vain, or where a late answer goes unheard (on a connection, or beyond the drain), each fourth try gets it.
+
+    `whom` is what is tried: a group of a device, not an address, at which another group may answer meanwhile, and which a
+    connection's exchanges do not have."""
 
     def __init__(self, whole_s: float, heard_s: float) -> None:
         """`heard_s`: for how long the line is listened to after a time-out."""
         self._whole_s = whole_s
         self._heard_s = heard_s
-        self._doubts: dict[Address, int] = {}
+        self._doubts: dict[Hashable, int] = {}
         """Shortened tries that may have missed an answer, since the last whole one."""
-        self._last: Address | None = None
+        self._last: Hashable | None = None
         """Whose time-out was shortened last, if it was the last at all."""
 
-    def timeout_s(self, exchange: Exchange, longest_s: float | None) -> float:
+    def timeout_s(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> float:
         """For a request that goes out now."""
         whole_s = self._whole_s if exchange.timeout_s is None else exchange.timeout_s
-        address = exchange.address
         self._last = None
         if longest_s is None or longest_s >= whole_s:
-            self._doubts.pop(address, None)
+            self._doubts.pop(whom, None)
             return whole_s
-        if self._doubts.get(address, 0) >= _DOUBTS:
-            self._doubts[address] = 0
+        if self._doubts.get(whom, 0) >= _DOUBTS:
+            self._doubts[whom] = 0
             return whole_s
-        self._last = address
-        if address is None or whole_s > longest_s + self._heard_s:
-            self._doubts[address] = self._doubts.get(address, 0) + 1
+        self._last = whom
+        if whole_s > longest_s + self._heard_s:
+            self._doubts[whom] = self._doubts.get(whom, 0) + 1
         return longest_s
 
     def heard_late(self) -> None:

@@ -17,6 +17,8 @@ fault tests run it in virtual time. It opens nothing and knows no poll: that is 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from drivers.contract import Exchange
 from gateway.clock import Clock
 from gateway.errors import BusError
@@ -59,6 +61,7 @@ class Wire:
         self._patience = Patience(spec.reply_timeout_s, self._timing.quiet_s if self._drained else 0.0)
         self._drainage = Drain(self._timing.quiet_s)
         self._longest_s: float | None = None
+        self._whom: Hashable = None
         self._free_at = 0.0  # no request before this
         self._strays = 0
         self._mute = Mute()
@@ -92,9 +95,9 @@ class Wire:
         else:
             self._listen(True)
 
-    def ask(self, exchange: Exchange, longest_s: float | None) -> None:
+    def ask(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> None:
         """Send when the line allows it; `longest_s` shortens the reply time-out, as far as `Patience` allows."""
-        self.exchange, self._longest_s = exchange, longest_s
+        self.exchange, self._longest_s, self._whom = exchange, longest_s, whom
         if self.state is State.QUIET:
             self._send()
 
@@ -201,7 +204,7 @@ class Wire:
         self._early_until = now + _CLOCKS * leaving_s if self._serial and not self.spec.echo else 0.0
         self._inbox.expect(exchange, self.spec.echo)
         self._strays = 0
-        self._timeout_s = self._patience.timeout_s(exchange, self._longest_s)
+        self._timeout_s = self._patience.timeout_s(exchange, self._longest_s, self._whom)
         self.state = State.ASKED
         self._deadline.set(self._left_at + self._timeout_s + character_s)
         self._mute.asked(now)

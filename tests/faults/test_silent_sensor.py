@@ -51,7 +51,7 @@ class Line:
     def __init__(self):
         self.dead = ""
 
-    async def perform(self, poll, longest_s=None):
+    async def perform(self, poll, longest_s=None, whom=None):
         asked = next(poll).request.decode()
         if asked == self.dead:
             await asyncio.sleep((TIMEOUT_S if longest_s is None else min(TIMEOUT_S, longest_s)) + DRAIN_S)

@@ -58,9 +58,9 @@ async def test_a_reply_in_blocks_is_taken_at_its_last_byte(tmp_path, baud, fifo)
     assert world.log.complaints == []
 
 
-async def tried(world, poll, longest_s):
+async def tried(world, poll, longest_s, group=0):
     try:
-        return await world.clock.run(world.bus.perform(poll(0), longest_s))
+        return await world.clock.run(world.bus.perform(poll(group), longest_s, group))
     except BusError as error:
         return error.quality
 
@@ -72,6 +72,18 @@ async def test_a_device_that_has_become_slow_is_heard_at_its_next_short_try(tmp_
     world.field.set_fault({"device": "one", "what": "late", "after_s": 0.3})
     assert await tried(world, poll, 0.1) is Quality.NOT_RESPONDING
     assert (await tried(world, poll, 0.1)).values[0] == pytest.approx(1.11)
+
+
+async def test_a_slow_group_is_heard_though_another_of_its_device_answers_meanwhile(tmp_path):
+    """The polls of the one that answers are not shortened, and go to the same address: they are not the silent one's tries."""
+    world, poll = World(tmp_path, SCENE, baud=9600, reply_timeout_s=0.5), opened()
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.3})
+    heard = []
+    for _ in range(2):
+        heard.append(await tried(world, poll, 0.1))
+        assert not any((await tried(world, poll, None, group=1)).qualities)
+    assert heard[0] is Quality.NOT_RESPONDING
+    assert heard[1].values[0] == pytest.approx(1.11)
 
 
 async def test_bytes_that_never_become_an_answer_earn_one_try_in_four(tmp_path):
@@ -107,18 +119,24 @@ def exchange(address, timeout_s=None):
     ("heard_s", "asked"),
     [
         (0.0, exchange(7)),  # a connection, which is not drained
-        (0.5, exchange(None)),  # whose answer it was could not be said
         (0.5, exchange(7, timeout_s=2.0)),  # its answer may come later than the drain ends
     ],
 )
 def test_where_a_late_answer_goes_unheard_each_fourth_try_has_the_whole_time_out(heard_s, asked):
     """So a slow device comes back there, too; a poll that is not shortened begins the count anew."""
     patience, whole_s = Patience(0.5, heard_s), asked.timeout_s or 0.5
-    assert [patience.timeout_s(asked, 0.1) for _ in range(8)] == [0.1, 0.1, 0.1, whole_s] * 2
-    assert [patience.timeout_s(asked, longest_s) for longest_s in (0.1, 0.1, None, 0.1, 0.1, 0.1, 0.1)] == [
+    assert [patience.timeout_s(asked, 0.1, "one") for _ in range(8)] == [0.1, 0.1, 0.1, whole_s] * 2
+    assert [patience.timeout_s(asked, longest_s, "one") for longest_s in (0.1, 0.1, None, 0.1, 0.1, 0.1, 0.1)] == [
         *(0.1, 0.1, whole_s),
         *(0.1, 0.1, 0.1, whole_s),
     ]
+
+
+def test_each_of_four_silent_devices_has_its_whole_time_outs_on_a_connection_too():
+    """They are asked in turn, for ever in the same order: whose fourth try it is must not depend on the others'."""
+    patience = Patience(0.5, 0.0)
+    tries = [(name, patience.timeout_s(exchange(None), 0.1, name)) for _ in range(8) for name in "abcd"]
+    assert [name for name, timeout_s in tries if timeout_s == 0.5] == [*"abcd"] * 2
 
 
 class Noisy:

@@ -35,10 +35,12 @@ class FakeLine:
         self.begun_at = 0.0
         self.asked = []
         self.waits = []
+        self.tried = []
 
-    async def perform(self, poll, longest_s=None):
+    async def perform(self, poll, longest_s=None, whom=None):
         if self.down:
             raise BusError(Quality.LINE_DOWN, "pulled")
+        self.tried.append(whom)
         device = next(poll).request.decode()
         now = asyncio.get_running_loop().time()
         self.asked.append((now, device))
@@ -121,7 +123,7 @@ class SlowLine(FakeLine):
 
     dead = frozenset()
 
-    async def perform(self, poll, longest_s=None):
+    async def perform(self, poll, longest_s=None, whom=None):
         try:
             exchange = next(poll)
             while True:
@@ -292,6 +294,13 @@ async def test_a_dead_device_is_tried_with_a_shorter_time_out(play):
     await played.reach(120.0)
     assert len(played.line.waits) > 10
     assert played.line.waits == [0.5] + [0.1] * (len(played.line.waits) - 1)
+
+
+async def test_the_bus_is_told_who_is_tried(play):
+    """On a connection no address tells them apart, and each needs whole time-outs of its own."""
+    played = play([device("a"), device("b")])
+    await played.reach(0.5)
+    assert [(target.device, target.group) for target in played.line.tried] == [("a", 0), ("b", 0)]
 
 
 async def test_a_device_that_was_never_heard_is_tried_at_its_neighbours_pace(play):
