@@ -158,7 +158,7 @@ class Writer:
         failing = self.failing_since is not None
         # Whole after a failure: `expected.state` and what was settled early are no older than the last record told.
         work = self.tail.fly(whole=failing)
-        if not failing:
+        if not failing or self._troubled:  # the log takes them, whatever becomes of the checkpoint
             self._settle(work)
         expected = self._owner.expected(self.tail.durable, with_state=failing)
         self._flying = True

@@ -485,6 +485,22 @@ async def test_a_failing_checkpoint_is_a_fault_and_no_loss(tmp_path, disk):
         assert bodies(await everything(journal)) == [b"1", b"2", b"3"]
 
 
+async def test_a_settlement_does_not_wait_for_a_checkpoint_that_fails(tmp_path, disk):
+    """The log takes it: at the end too, in one transaction instead of thousands until the time is over."""
+    async with opened(tmp_path / "j.db") as journal:
+        journal._file._checkpoint_pages = 1
+        journal.position("u")
+        disk.failing.add("database")
+        await commit(journal, b"1")
+        await until(lambda: "checkpoint" in journal.counters().why)
+        journal.settle("u", [1])
+        before = journal._writer.tally.transactions
+    assert journal._writer.tally.transactions <= before + 2
+    disk.heal()
+    async with opened(tmp_path / "j.db") as journal:
+        assert journal.position("u") == 1
+
+
 async def test_a_settlement_that_failed_is_written_without_a_commit(tmp_path, disk):
     """Once the disk is well; an idle lane would else repeat its alarms after a crash long after."""
     clock = StillClock()
