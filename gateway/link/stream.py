@@ -26,6 +26,8 @@ CONNECT_S = 5.0
 """For each of: TCP, TLS handshake."""
 USER_TIMEOUT_MS = 10_000
 READ_BYTES = 16 * 1024
+COST_BYTES = 256
+"""What a TLS record counts for at least when it is read: a system call and a look at what came before."""
 RECORD_BYTES = 2 * 1024
 """Of a TLS record, about: what is in one is read when its last byte is there, a quarter of a second later at 64 kbit/s."""
 OUTBOUND_BYTES = 4 * 1024 * 1024
@@ -151,7 +153,7 @@ class Stream:
                 data = self._socket.recv(READ_BYTES)
                 if not data:
                     raise LinkError("the broker closed the connection")
-                taken += len(data)
+                taken += max(len(data), COST_BYTES)
                 self._on_data(data)
                 if len(self._out) > OUTBOUND_BYTES:
                     raise LinkError("the broker sends and does not read")
