@@ -8,6 +8,8 @@ Guarantees
   given its name.
 * A changed site (`gateway.changing`) is doubted from before it runs until it has proved itself: `doubt` notes the digest of
   file and templates in ``.<file>.doubted``. As long as file and templates are those, a start takes the last known good.
+* One of the two that is refused, or whose reader falls (`gateway.apart`), leaves the other: a gateway watches as long as one
+  can be used.
 * After `CRASHES` starts within `CRASH_SPAN_S` that neither ran for a minute nor were stopped, the next one takes the last
   known good, if that is another one. A stop by a person or the service manager is no crash: a restart tries the file anew.
 
@@ -76,29 +78,46 @@ class Starts:
 def load(
     path: Path, starts: Starts | None = None, now: float = 0.0, begun: apart.Reading | None = None
 ) -> tuple[Site, bool]:
-    """The site, and whether it is the last known good one. Raises ConfigError when there is neither.
+    """The site, and whether it is the last known good one. Raises ConfigError when both are refused; RuntimeError when none
+    could be read and one of them perhaps could be.
 
     `now`: monotonic seconds of `starts`. `begun`: the file as it is, which is being read already."""
-    crashes = starts.crashes(now) if starts else 0
-    try:
-        if crashes >= CRASHES and (kept := _kept(path)) and not _same(path, kept):
-            log.error("%d starts within %.0f s ended early; running the last known good site", crashes, CRASH_SPAN_S)
-            log.error("网关在 %.0f 秒内 %d 次异常退出；使用上次有效配置", CRASH_SPAN_S, crashes)
-            return apart.load(kept / path.name, path.parent), True
-        if (kept := _kept(path)) and is_doubted(path) and not _same(path, kept):
-            log.error("%s was undone, or its trial was cut off; running the last known good: gengfu apply", path)
-            log.error("%s 曾被撤销或试运行中断；使用上次有效配置；可用 gengfu apply 再试", path)
-            return apart.load(kept / path.name, path.parent), True
+    kept = _kept(path)
+    if kept is None:
         return (begun or apart.Reading(path)).result(), False
-    except ConfigError as refused:
-        kept = _kept(path)
-        if kept is None:
-            raise
-        site = apart.load(kept / path.name, path.parent)
-        for mistake in refused.mistakes:
-            log.error("%s", mistake)
-        log.error("%s is refused; running the last known good configuration", path)
-        return site, True
+    same = _same(path, kept)
+    distrusted = not same and _distrusted(path, starts.crashes(now) if starts else 0)
+    failures: list[ConfigError | RuntimeError] = []
+    for source in (kept, path.parent) if distrusted else (path.parent, kept):
+        try:
+            site = (
+                apart.load(kept / path.name, path.parent) if source == kept else (begun or apart.Reading(path)).result()
+            )
+        except (ConfigError, RuntimeError) as error:
+            failures.append(error)
+        else:
+            for failure in failures:
+                log.error("%s", failure)
+            if failures:
+                log.error("running %s instead 改用此文件", source / path.name)
+            return site, source == kept and not same
+    for failure in failures:
+        if isinstance(failure, RuntimeError):
+            raise failure
+    raise ConfigError([mistake for one in failures if isinstance(one, ConfigError) for mistake in one.mistakes])
+
+
+def _distrusted(path: Path, crashes: int) -> bool:
+    """Is the last known good one better than what the file says?"""
+    if crashes >= CRASHES:
+        log.error("%d starts within %.0f s ended early; running the last known good site", crashes, CRASH_SPAN_S)
+        log.error("网关在 %.0f 秒内 %d 次异常退出；使用上次有效配置", CRASH_SPAN_S, crashes)
+        return True
+    if is_doubted(path):
+        log.error("%s was undone, or its trial was cut off; running the last known good: gengfu apply", path)
+        log.error("%s 曾被撤销或试运行中断；使用上次有效配置；可用 gengfu apply 再试", path)
+        return True
+    return False
 
 
 def is_kept(path: Path) -> bool:

@@ -1,9 +1,11 @@
 """What runs when the site file is refused, or when the gateway crashes again and again."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from gateway import apart
 from gateway.errors import ConfigError
 from gateway.last_good import CRASH_SPAN_S, Starts, believe, digest, doubt, is_kept, keep, load, stage
 
@@ -103,6 +105,62 @@ def test_after_three_crashes_the_last_known_good_runs(path):
     crash_three_times(path)
     site, last_known_good = load(path, starts, 15.0)
     assert (site.gateway.id, last_known_good) == ("demo-01", True)
+
+
+def refuse_kept(path):
+    """As a newer version may."""
+    (path.parent / ".site.yaml.last-good" / path.name).write_text("gateway: {}", encoding="utf-8")
+
+
+@pytest.mark.parametrize("why", ["crashes", "doubted"])
+def test_a_last_known_good_that_is_refused_leaves_the_file(path, why):
+    """A newer version may refuse it. To end with 78 for that, after which nobody starts the gateway, would be for good."""
+    refuse_kept(path)
+    if why == "crashes":
+        crash_three_times(path)
+    else:
+        doubt(path, digest(path))
+    site, last_known_good = load(path, Starts(path, "a" * 32), 14.0)
+    assert (site.gateway.id, last_known_good) == ("demo-02", False)
+
+
+def test_mistakes_of_both_are_told(path):
+    path.write_text("gateway: []", encoding="utf-8")
+    refuse_kept(path)
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    told = {mistake.file for mistake in refused.value.mistakes}
+    assert told == {str(path), str(path.parent / ".site.yaml.last-good" / path.name)}
+
+
+def fallen(path):
+    """A reader that was killed, as one that takes too much memory is."""
+    reading = apart.Reading(path)
+    reading._child.send_signal(signal.SIGKILL)
+    return reading
+
+
+def test_a_file_that_kills_its_reader_is_no_crash_loop(path):
+    """It is never read to its end, so no start is ever counted."""
+    site, last_known_good = load(path, begun=fallen(path))
+    assert (site.gateway.id, last_known_good) == ("demo-01", True)
+
+
+def test_a_reader_that_fell_by_chance_is_no_fault_where_the_last_known_good_is_the_same(path):
+    kept(path)
+    site, last_known_good = load(path, begun=fallen(path))
+    assert (site.gateway.id, last_known_good) == ("demo-02", False)
+
+
+def test_a_reader_that_falls_is_no_mistake_where_nothing_else_can_be_read(path, tmp_path_factory):
+    """Whoever reads a ConfigError ends with 78, and is not started again."""
+    refuse_kept(path)
+    with pytest.raises(RuntimeError, match="ended with -9"):
+        load(path, begun=fallen(path))
+    alone = tmp_path_factory.mktemp("alone") / "site.yaml"
+    alone.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(RuntimeError, match="ended with -9"):
+        load(alone, begun=fallen(alone))
 
 
 def test_two_crashes_are_not_a_loop(path):
