@@ -4,8 +4,8 @@ they work beside the daemon's own imports.
 Guarantees
 * `Reading.result` gives what `gateway.config.load` gives there, or raises its `ConfigError`; with `judge` also what a running
   gateway refuses (`gateway.keys`, `gateway.lint`).
-* A reader that falls, or takes longer than `LONGEST_S`, is no mistake in the file: RuntimeError, after which `app` ends and systemd
-  starts it anew.
+* A reader that falls, or takes longer than `LONGEST_S`, is no mistake in the file: RuntimeError, after which a start takes the last
+  known good, or ends and systemd starts it anew.
 
 What comes back is a pickle, from a pipe that only this process's own child holds.
 """
@@ -17,6 +17,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import gateway
@@ -24,6 +25,8 @@ from gateway.blueprint import Site
 from gateway.errors import ConfigError
 
 LONGEST_S = 60.0
+FIRST_TO_GO = 500
+"""Of oom_score_adj: where memory runs out the kernel takes the reader, not the daemon that reads apart for this very reason."""
 
 
 class Reading:
@@ -74,6 +77,8 @@ def judged(path: Path, root: Path) -> Site:
 
 def main(what: str, path: Path, root: Path) -> None:
     """The reader."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
     from gateway import check, config, keys, lint
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon

@@ -66,6 +66,18 @@ def test_what_a_library_prints_is_no_part_of_the_answer():
     assert told.stderr == b"hello"
 
 
+def test_where_memory_is_short_the_reader_goes_and_not_the_daemon():
+    """2 MiB of mistakes take twice what the daemon does, and both have one limit."""
+    path = ROOT / "examples" / "demo" / "site.yaml"
+    code = (
+        "import os; from pathlib import Path; from gateway import apart, config; load = config.load\n"
+        "config.load = lambda *path, **root: (os.write(2, Path('/proc/self/oom_score_adj').read_bytes()), load(*path, **root))[1]\n"
+        f"apart.main('load', Path({str(path)!r}), Path({str(path.parent)!r}))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert int(told.stderr) > int(Path("/proc/self/oom_score_adj").read_text())
+
+
 def test_a_reader_that_falls_is_no_mistake_in_the_file():
     """The daemon ends and is started anew; exit 78, after which nobody starts it, is for mistakes alone."""
     reading = apart.Reading(ROOT / "examples" / "demo" / "site.yaml")

@@ -57,6 +57,11 @@ def test_it_is_started_again_unless_the_site_file_is_the_reason():
     assert str(EX_SOFTWARE) not in prevented
 
 
+def test_a_reader_that_runs_out_of_memory_does_not_end_the_daemon():
+    """The kernel kills the reader first (gateway/apart.py); by systemd's default its whole service would be stopped for that."""
+    assert unit.option("OOMPolicy") == "continue"
+
+
 def test_the_watchdog_bites_later_than_it_is_fed():
     """A feeding may be late several times over before the service is started again."""
     assert unit.option("Type") == "notify"
