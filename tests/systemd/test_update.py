@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ class Box:
     def make(self):
         """With version 1.0, proved, a site and a journal."""
         folder = self.folder
-        for one in (self.root, self.steps, self.steps / "bin", folder / "tmp"):
+        for one in (self.root, self.steps, self.steps / "bin"):
             one.mkdir(parents=True)
         for name in COMMANDS:
             self._script(f"steps/bin/{name}", SHIM.replace("NAME", name))
@@ -106,13 +107,15 @@ class Box:
         durable = {str(os.lstat(path).st_ino) for path in self.root.rglob("*")}
         there = {
             "PATH": f"{self.steps}/bin:/usr/bin:/bin", "STEPS": str(self.steps), "BOX": str(self.root), "LAST": str(last),
-            "DESTDIR": str(self.root), "TMPDIR": str(self.folder / "tmp"), "UV": str(self.folder / "uv"),
+            "DESTDIR": str(self.root), "UV": str(self.folder / "uv"),
             "PYTHON": "/usr/bin/python3", "GENGFU": str(self.folder / "gengfu"), **more,
         }  # fmt: skip
-        done = subprocess.run(
-            ["sh", script, verb], env=there, cwd=self.folder, start_new_session=True,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-        )  # fmt: skip
+        # A socket's path is at most 107 bytes, and the folders of tests are deep.
+        with tempfile.TemporaryDirectory(prefix="gengfu-") as aside:
+            done = subprocess.run(
+                ["sh", script, verb], env=there | {"TMPDIR": aside}, cwd=self.folder, start_new_session=True,
+                text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+            )  # fmt: skip
         self.durable = durable | set((self.steps / "synced").read_text().split())
         return done
 
@@ -241,6 +244,27 @@ def test_what_trying_again_cannot_mend_is_left_at_once(updated, result, status, 
     assert updated.asked() == asked, "the old one is not on trial"
 
 
+def test_the_old_version_that_hangs_when_it_is_stopped_does_not_undo_the_new_one(updated):
+    """That may be what the update mends: the new one was never started."""
+    assert updated.trial("end", SERVICE_RESULT="timeout", EXIT_STATUS="KILL").returncode == 0
+    assert updated.trial("end", SERVICE_RESULT="exit-code", EXIT_STATUS="78").returncode == 0
+    assert updated.current() == "2.0"
+    assert updated.asked() == []
+    updated.trial("begin")
+    assert updated.trial("end", SERVICE_RESULT="timeout", EXIT_STATUS="KILL").returncode == 0
+    assert updated.current() == "1.0"
+
+
+@pytest.mark.parametrize(("job", "left"), [("4711", "2.0"), ("0", "1.0")], ids=["stopped by somebody", "ends by itself"])
+def test_a_start_that_somebody_stopped_says_nothing_of_the_version(updated, job, left):
+    """Somebody who edits the site file after an update restarts it within its minute, again and again; a shutdown stops it too."""
+    (updated.steps / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>"$STEPS/systemctl"\n[ $1 != show ] || echo {job}\n')
+    for _ in range(5):
+        assert updated.trial("begin").returncode == 0
+        assert updated.trial("end", SERVICE_RESULT="success", EXIT_STATUS="0").returncode == 0
+    assert updated.current() == left
+
+
 def test_a_version_that_ran_for_a_minute_stays(updated):
     updated.trial("begin")
     updated.prove("2.0")
@@ -297,9 +321,7 @@ def test_going_back_is_cut_off_at_every_step(updated):
             assert copy.current() == "1.0", (step, how)
 
 
-@pytest.mark.parametrize(
-    "version", ["2.0-bad", pytest.param("2.0-deaf", marks=pytest.mark.skipif(STEP > 1, reason="30 s"))]
-)
+@pytest.mark.parametrize("version", ["2.0-bad", "2.0-deaf"][: 2 if STEP == 1 else 1])  # a deaf one takes 30 s
 def test_a_version_whose_daemon_does_not_come_up_is_not_switched_to(box, version):
     """It ends, or answers nobody."""
     box.version(version)
