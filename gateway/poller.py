@@ -281,6 +281,8 @@ class Poller:
     def _judge(self, target: Target, result: Scan | BusError | None, now: float) -> tuple[Scan, _Meaning, Quality, str]:
         """The scan to take, what it means, and the worst that a person should know."""
         if isinstance(result, Scan):
+            if not any(result.qualities):  # the common scan, fast
+                return result, _Meaning.ANSWERED, Quality.GOOD, ""
             worst = Quality(max(result.qualities))
             if set(result.qualities) <= _SILENCE:  # a driver that took the time-outs on itself
                 return result, _Meaning.SILENT, worst, worst.label
