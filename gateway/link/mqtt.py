@@ -128,7 +128,8 @@ class _MqttSession:
         self._mid = 0
         self._open: set[int] = set()
         """Packet ids without a PUBACK."""
-        # One second less than asked for: with a tick of a second, an idle dead link is still noticed within 2 x keepalive.
+        # One second less than told: with a tick of a second, the broker still hears us in time, and an idle dead link is
+        # noticed within 2 x keepalive.
         self._keepalive_s = max(1, dial.spec.keepalive_s - 1)
         self._heard_at = self._loop.time()
         self._pinged_at: float | None = None
@@ -140,7 +141,8 @@ class _MqttSession:
         self.tls = self._stream.version
         self._heard_at = self._loop.time()
         self._tick()
-        self._stream.write(mqtt5.connect(dial.client_id, self._keepalive_s, dial.will, INBOUND_BYTES, INBOUND_WINDOW))
+        keepalive_s = dial.spec.keepalive_s
+        self._stream.write(mqtt5.connect(dial.client_id, keepalive_s, dial.will, INBOUND_BYTES, INBOUND_WINDOW))
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._ready
@@ -228,7 +230,7 @@ class _MqttSession:
             raise LinkError(words, refused=told.code not in _RETRY_LATER)
         self.receive_maximum, self.maximum_packet_bytes = told.receive_maximum, told.maximum_packet_bytes
         if told.keepalive_s:
-            self._keepalive_s = min(self._keepalive_s, told.keepalive_s)
+            self._keepalive_s = min(self._keepalive_s, max(1, told.keepalive_s - 1))
         if self._dial.subscribe:
             self._stream.write(mqtt5.subscribe(self._new_mid(), self._dial.subscribe))
         else:

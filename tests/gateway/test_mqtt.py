@@ -250,6 +250,16 @@ async def test_a_broker_may_wish_for_more_pings(pki, broker):
     client.session.close()
 
 
+@pytest.mark.parametrize(("wish", "after_s"), [(b"", 4), (b"\x13\x00\x03", 2), (b"\x13\x00\x00", 4)])
+async def test_silence_is_broken_a_tick_before_the_broker_counts_on_it(pki, broker, wish, after_s):
+    """We look once a second: told as the limit what we wait for ourselves, mosquitto closed an idle link at 2 s."""
+    broker.connack_properties = wish
+    client = await connected(pki, broker, keepalive_s=5)
+    assert broker.connects[0][8:10] == b"\x00\x05"
+    assert client.session._keepalive_s == after_s
+    client.session.close()
+
+
 async def test_a_disconnect_is_told_with_its_reason(broker, client):
     """In words; 0x8E: somebody else came with our name."""
     broker.send(packet(14, 0, b"\x8e"))
