@@ -3,16 +3,16 @@
 # `end` after each end; by install.sh: `judge`.
 #
 # Guarantees
-# * After an update, three starts in a row that did not come to a minute, or one that hung or found no usable site (78): the
+# * After an update, three starts that did not come to a minute, or one that hung or found no usable site (78): the
 #   version from before is `current` again, by one rename(2), and runs. `undone` says which one was left, and the gateway
-#   raises an alarm for it, until the next update.
+#   raises an alarm for it, until the next update. A start that somebody stopped, or a shutdown, is not counted.
 # * The unit file is that of the version that runs: what an update left that was cut off is mended before the start.
 # * A power cut at any step leaves the new version, still on trial, or the old one.
 # * It writes in PREFIX and the unit file only, not in journal or configuration. Of what the gateway can write it reads
 #   one short file, and compares it with a name. When it fails itself the gateway is started all the same.
 #
 # It does not judge what a version does in its minute: one that runs and reads nonsense is left by hand (docs/install.md).
-# `trial`, in the version's folder: the name of the one before, by install.sh, and one line for each start.
+# `trial`, in the version's folder: the name of the one before, by install.sh, and one line for each start, and for each stop.
 set -eu
 umask 022
 
@@ -31,6 +31,13 @@ judge() { # is `current` on trial? When that is over, its file goes.
   fi
   rm -f "$opt/$new/trial"
   return 1
+}
+
+count() { grep -cx "$1" "$opt/$new/trial" || true; }
+
+note() {
+  echo "$1" >>"$opt/$new/trial"
+  sync "$opt/$new/trial"
 }
 
 go_back() { # $1: why
@@ -56,11 +63,10 @@ settle() { # the unit file is the one of the version that runs
 
 begin() {
   if judge; then
-    if [ "$(wc -l <"$opt/$new/trial")" -gt $STARTS ]; then
+    if [ $(($(count start) - $(count stop))) -ge $STARTS ]; then
       go_back "$STARTS starts did not come to a minute"
     else
-      echo start >>"$opt/$new/trial"
-      sync "$opt/$new/trial"
+      note start
     fi
   fi
   settle
@@ -70,9 +76,14 @@ end() { # SERVICE_RESULT, EXIT_STATUS: from the service manager
   case ${SERVICE_RESULT:-}/${EXIT_STATUS:-} in
     timeout/*) why="it hung" ;;
     */78) why="it found no usable site" ;;
+    success/*) why= ;;
     *) return 0 ;;
   esac
-  if judge; then
+  judge && [ "$(count start)" != 0 ] || return 0 # else it was the old version that ended
+  if [ -z "$why" ]; then
+    job=$(systemctl show --property Job --value gengfu.service || true)
+    [ "${job:-0}" = 0 ] || note stop # 0: nobody has asked for this end
+  else
     go_back "$why"
     settle
     [ "${EXIT_STATUS:-}" != 78 ] || systemctl --no-block restart gengfu.service # nobody else does after 78

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "")
 OLD, NEW = __version__, f"9.{__version__}"
 SPOILT = {
     "ends": "import sys; sys.exit(1)\n",
+    "ends as if it had been stopped": "import os; os._exit(0)\n",
     "is killed after its start": "import threading, os; threading.Timer(2, os.abort).start()\n",
     "finds no usable site": "import sys; sys.exit(78)\n",
     "hangs": "import time; time.sleep(1000)\n",
@@ -65,6 +66,17 @@ def spoil(opt, how):
     if not kept.exists():
         kept.write_bytes(module.read_bytes())
     module.write_text(kept.read_text(encoding="utf-8").replace("import asyncio\n", SPOILT[how] + "import asyncio\n", 1))
+
+
+def test_a_version_that_people_restart_again_and_again_is_not_left(machine):
+    """The service manager says that it was asked to."""
+    until(lambda: (machine.status() or {}).get("scans"), "the old version polls", machine)
+    (machine.opt / NEW / "trial").write_text(OLD + "\n")
+    switch(machine.opt, NEW)
+    for _ in range(5):
+        machine.run("systemctl", "restart", "gengfu")
+    assert os.readlink(machine.opt / "current") == NEW
+    assert not (machine.opt / "undone").exists()
 
 
 def test_a_bad_version_is_left_by_itself(machine):

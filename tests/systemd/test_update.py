@@ -255,10 +255,14 @@ def test_the_old_version_that_hangs_when_it_is_stopped_does_not_undo_the_new_one
     assert updated.current() == "1.0"
 
 
-@pytest.mark.parametrize(("job", "left"), [("4711", "2.0"), ("0", "1.0")], ids=["stopped by somebody", "ends by itself"])
+@pytest.mark.parametrize(
+    ("job", "left"), [("4711", "2.0"), ("0", "1.0")], ids=["stopped by somebody", "ends by itself"]
+)
 def test_a_start_that_somebody_stopped_says_nothing_of_the_version(updated, job, left):
     """Somebody who edits the site file after an update restarts it within its minute, again and again; a shutdown stops it too."""
-    (updated.steps / "bin/systemctl").write_text(f'#!/bin/sh\necho "$@" >>"$STEPS/systemctl"\n[ $1 != show ] || echo {job}\n')
+    (updated.steps / "bin/systemctl").write_text(
+        f'#!/bin/sh\necho "$@" >>"$STEPS/systemctl"\n[ $1 != show ] || echo {job}\n'
+    )
     for _ in range(5):
         assert updated.trial("begin").returncode == 0
         assert updated.trial("end", SERVICE_RESULT="success", EXIT_STATUS="0").returncode == 0
