@@ -12,6 +12,7 @@ What comes back is a pickle, from a pipe that only this process's own child hold
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -27,6 +28,8 @@ from gateway.errors import ConfigError
 LONGEST_S = 60.0
 FIRST_TO_GO = 500
 """Of oom_score_adj: where memory runs out the kernel takes the reader, not the daemon that reads apart for this very reason."""
+PASSING = frozenset((errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT))
+"""What a disk or a machine says that fails now and may be well in a second: to end with 78 for that would be for good."""
 
 
 class Reading:
@@ -75,6 +78,17 @@ def judged(path: Path, root: Path) -> Site:
     return Reading(path, root, judge=True).result()
 
 
+def _ask_disk(path: Path) -> None:
+    """Raises OSError, with which the reader falls, when the file cannot be read now for no mistake of anybody."""
+    try:
+        if path.is_file():  # else it is a mistake, and a pipe would keep us waiting
+            with path.open("rb") as file:
+                file.read(1)
+    except OSError as error:
+        if error.errno in PASSING:
+            raise
+
+
 def main(what: str, path: Path, root: Path) -> None:
     """The reader."""
     with suppress(OSError):
@@ -84,6 +98,7 @@ def main(what: str, path: Path, root: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon
     answer = os.dup(1)
     os.dup2(2, 1)  # what anything else prints is no answer
+    _ask_disk(path)
     try:
         site = config.load(path, root=root)
         if what == "judge" and (mistakes := [*keys.mistakes(site), *lint.late(site, check.report(site))]):

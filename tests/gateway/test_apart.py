@@ -86,6 +86,18 @@ def test_a_reader_that_falls_is_no_mistake_in_the_file():
         reading.result()
 
 
+def test_a_disk_that_fails_is_no_mistake_in_the_file():
+    """The kernel answers EIO here, as it does for a card that is gone for a moment."""
+    with pytest.raises(RuntimeError, match="ended with 1"):
+        apart.load(Path("/proc/self/mem"))
+
+
+def test_a_path_that_is_wrong_is_one(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path, tmp_path / "none.yaml" / "site.yaml", Path("/dev/zero")):
+        with pytest.raises(ConfigError):
+            apart.load(path)
+
+
 def test_a_reading_that_nobody_wants_leaves_no_process():
     """Also when it is dropped twice."""
     reading = apart.Reading(ROOT / "examples" / "demo" / "site.yaml")
