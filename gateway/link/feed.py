@@ -121,8 +121,10 @@ class Feed:
     def _result(self, task: asyncio.Task[list[Record]], now: float) -> list[Record] | None:
         """None when the disk failed; anything else that is raised is a bug and goes up."""
         try:
-            return task.result()
+            records = task.result()
         except StorageError:
             self.failed += 1
             self._not_before = now + FAILED_S
             return None
+        self._not_before = 0.0
+        return records

@@ -96,6 +96,24 @@ async def test_a_failing_disk_is_tried_again_once_a_second():
     assert await drain(feed, 2) == [1, 2, 3]
 
 
+async def test_a_disk_that_is_well_again_wakes_nobody():
+    """The time of the next try is over with it, or the uplink would look each second for ever."""
+    disk = Disk(3)
+    feed = Feed(disk, lambda: None)
+    feed.restart(0)
+    disk.failing = StorageError("EIO")
+    feed.pump(0.0)
+    await asyncio.sleep(0.1)
+    feed.pump(0.0)
+    assert feed.later() == 1.0
+    disk.failing = None
+    feed.pump(1.0)
+    await asyncio.sleep(0.1)
+    feed.pump(1.0)
+    assert len(feed.buffer) == 3
+    assert feed.later() is None
+
+
 async def test_a_bug_in_the_lane_goes_up():
     """Only StorageError is an expected answer."""
     disk = Disk(3)
