@@ -18,9 +18,12 @@ def main() -> None:
         from gateway.apart import Reading
 
         begun = Reading(Path(arguments[1]))  # beside the imports of the daemon
-        from gateway.app import run
+        try:
+            from gateway.app import run
 
-        sys.exit(run(Path(arguments[1]), begun))
+            sys.exit(run(Path(arguments[1]), begun))
+        finally:
+            begun.drop()  # a daemon that cannot even begin leaves nothing that its next start waits for
     from gateway.commands import app
 
     app(prog_name="gengfu")

@@ -98,6 +98,19 @@ def test_a_path_that_is_wrong_is_one(tmp_path):
             apart.load(path)
 
 
+def test_a_daemon_that_cannot_even_begin_leaves_no_reader_behind():
+    """The service manager waited 20 s for it before each new start, and an update that was bad was left after a minute."""
+    path = ROOT / "examples" / "demo" / "site.yaml"
+    code = (
+        f"import os, sys; sys.modules['gateway.app'] = None; sys.argv = ['gengfu', 'run', {str(path)!r}]\n"
+        "from gateway import cli\n"
+        "try: cli.main()\n"
+        "except ImportError: print('fell', open(f'/proc/self/task/{os.getpid()}/children').read().split())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "fell []\n"
+
+
 def test_a_reading_that_nobody_wants_leaves_no_process():
     """Also when it is dropped twice."""
     reading = apart.Reading(ROOT / "examples" / "demo" / "site.yaml")
