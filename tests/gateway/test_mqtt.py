@@ -173,14 +173,36 @@ async def test_the_end_of_a_connection_is_told_once_asked(broker, client):
 
 
 async def test_a_half_open_idle_link_is_noticed(pki, broker):
-    """Within twice the keepalive: 20 s by default, here with 2 s."""
+    """Within twice the keepalive: 20 s by default, here with 2 s. One that answers its pings is held."""
     client = await connected(pki, broker, keepalive_s=2)
-    await until(lambda: broker.pings, 10)
+    await until(lambda: broker.pings == 2, 20)
     broker.deaf = True
     began = asyncio.get_running_loop().time()
     await until(lambda: client.of(mqtt.Closed), 20)
     assert asyncio.get_running_loop().time() - began < 5 * 4
     client.session.close()
+
+
+async def test_a_gateway_that_only_hears_sends_pings(pki, broker):
+    """For the broker counts what it hears from us (MQTT 5, 3.1.2.10)."""
+    client = await connected(pki, broker, keepalive_s=2)
+
+    def told():
+        broker.send(message(TOPIC, b"x", qos=0))
+        return broker.pings
+
+    await until(told, 10)
+    client.session.close()
+
+
+async def test_what_the_socket_does_not_take_at_once_goes_when_it_can(broker, client):
+    """All of it, and then nobody waits for the socket any more: that would take the processor."""
+    client.session._stream._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client.session.publish(RECORD._replace(body=bytes(1_000_000)))
+    await until(lambda: client.session._stream._blocked)
+    await until(lambda: client.of(mqtt.Acknowledged), 20)
+    assert len(broker.published[0].body) == 1_000_000
+    assert not client.session._stream._blocked
 
 
 async def test_a_broker_that_never_answers_connect_is_left(pki, broker, monkeypatch):
