@@ -98,6 +98,7 @@ class Wire:
     def ask(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> None:
         """Send when the line allows it; `longest_s` shortens the reply time-out, as far as `Patience` allows."""
         self.exchange, self._longest_s, self._whom = exchange, longest_s, whom
+        self._free_at = max(self._free_at, self._patience.free_at(exchange))
         if self.state is State.QUIET:
             self._send()
 
@@ -205,6 +206,7 @@ class Wire:
         self._inbox.expect(exchange, self.spec.echo)
         self._strays = 0
         self._timeout_s = self._patience.timeout_s(exchange, self._longest_s, self._whom)
+        self._patience.left(exchange, self._left_at)
         self.state = State.ASKED
         self._deadline.set(self._left_at + self._timeout_s + character_s)
         self._mute.asked(now)
@@ -333,6 +335,7 @@ class Wire:
         if self._drained:
             self._strays += len(data)
             if self._strays > _GLITCH_BYTES:
+                self._patience.heard_late()
                 self._drain()
             return
         self._inbox.buffer += data  # half a frame of a stream is kept, else what follows is out of step

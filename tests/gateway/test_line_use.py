@@ -1,9 +1,12 @@
 """What a line's time is spent on, in virtual time: nothing but characters, the devices' own time, and the silences."""
 
+from dataclasses import replace
+
 import pytest
 
 from drivers import DRIVERS
 from drivers.contract import Exchange
+from drivers.modbus_reads import read_only, rtu_frame
 from firmware_sim.slave import Answer
 from gateway.errors import BusError
 from gateway.field.line import Patience
@@ -137,6 +140,42 @@ def test_each_of_four_silent_devices_has_its_whole_time_outs_on_a_connection_too
     patience = Patience(0.5, 0.0)
     tries = [(name, patience.timeout_s(exchange(None), 0.1, name)) for _ in range(8) for name in "abcd"]
     assert [name for name, timeout_s in tries if timeout_s == 0.5] == [*"abcd"] * 2
+
+
+def asks(register):
+    """One register of address 1, as a tool or a group of the device asks for it; what came as hex."""
+    pdu = bytes((3, *register.to_bytes(2, "big"), 0, 1))
+    reply = yield replace(read_only(rtu_frame(1, pdu), rtu=True).exchange, address=1)
+    return reply.data.hex()
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.25, 0.35, 0.45, 0.55])
+async def test_no_late_answer_is_taken_for_that_to_another_request_of_the_same_device(tmp_path, after_s):
+    """They look alike on a line. What is not waited for any more is waited out before the device is asked something else: as
+    after a whole time-out, 0.3 s here, and its drain."""
+    scene = SCENE.replace("density: 1.11", "density: 1.11, temperature: 22.2")
+    world = World(tmp_path, scene, baud=19200, reply_timeout_s=0.3)
+    right = [await world.clock.run(world.bus.perform(asks(register), None, register)) for register in (0, 1)]
+    assert right[0] != right[1]
+    world.field.set_fault({"device": "one", "what": "late", "after_s": after_s})
+    for register in (0, 1, 0, 1, 1, 0):
+        try:
+            told = await world.clock.run(world.bus.perform(asks(register), 0.1, register))
+        except BusError as error:
+            assert error.quality in (Quality.NOT_RESPONDING, Quality.BAD_FRAME)  # noqa: PT017 - either
+        else:
+            assert told == right[register]
+
+
+async def test_another_device_does_not_wait_for_a_late_answer(tmp_path):
+    """Its answer has another address."""
+    patience = Patience(0.5, 0.5)
+    first, second = (Exchange(request, len, address=1) for request in (b"1", b"2"))
+    assert patience.timeout_s(first, 0.1, "one") == 0.1
+    patience.left(first, 100.0)
+    assert patience.free_at(second) == 101.0
+    assert patience.free_at(Exchange(b"?", len)) == 101.0, "nobody knows whose"
+    assert patience.free_at(first) == patience.free_at(exchange(2)) == 0.0
 
 
 class Noisy:
