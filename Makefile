@@ -69,8 +69,9 @@ faults: .venv/ready ## The full figures of the fault tests (long); the suite run
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_power_cut_twice.py 400
 	@PYTHONPATH=. $(BIN)/python tests/faults/test_corrupt_pages.py 1000
 	@$(BIN)/python -m tests.faults.test_backlog 1000000
+	@$(BIN)/python -m tests.faults.test_outage_72h 72
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_link_faults.py tests/faults/test_thinning.py -s
-	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_serial_faults.py -s
+	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_serial_faults.py tests/faults/test_pulled.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_apply_cut.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_starved.py tests/faults/test_silent_sensor.py -s
 	@GENGFU_FAULTS=full $(BIN)/python -m pytest tests/faults/test_memory.py tests/faults/test_little_processor.py -s

@@ -53,28 +53,27 @@ def test_relative_paths_count_from_the_folder_that_is_named(tmp_path):
     assert apart.load(path, tmp_path).journal.directory.startswith(str(tmp_path))
 
 
-def test_what_a_library_prints_is_no_part_of_the_answer():
-    """It comes out beside it, for the log."""
+def told_by_a_reader(says):
+    """What the reader of the demo's site writes, with `says` as an expression that is evaluated while it reads."""
     path = ROOT / "examples" / "demo" / "site.yaml"
     code = (
         "import os; from pathlib import Path; from gateway import apart, config; load = config.load\n"
-        "config.load = lambda *path, **root: (os.write(1, b'hello'), load(*path, **root))[1]\n"
+        f"config.load = lambda *path, **root: ({says}, load(*path, **root))[1]\n"
         f"apart.main('load', Path({str(path)!r}), Path({str(path.parent)!r}))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert pickle.loads(told.stdout) == config.load(path)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_what_a_library_prints_is_no_part_of_the_answer():
+    """It comes out beside it, for the log."""
+    told = told_by_a_reader("os.write(1, b'hello')")
+    assert pickle.loads(told.stdout) == config.load(ROOT / "examples" / "demo" / "site.yaml")
     assert told.stderr == b"hello"
 
 
 def test_where_memory_is_short_the_reader_goes_and_not_the_daemon():
     """2 MiB of mistakes take twice what the daemon does, and both have one limit."""
-    path = ROOT / "examples" / "demo" / "site.yaml"
-    code = (
-        "import os; from pathlib import Path; from gateway import apart, config; load = config.load\n"
-        "config.load = lambda *path, **root: (os.write(2, Path('/proc/self/oom_score_adj').read_bytes()), load(*path, **root))[1]\n"
-        f"apart.main('load', Path({str(path)!r}), Path({str(path.parent)!r}))"
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    told = told_by_a_reader("os.write(2, Path('/proc/self/oom_score_adj').read_bytes())")
     assert int(told.stderr) > int(Path("/proc/self/oom_score_adj").read_text())
 
 
