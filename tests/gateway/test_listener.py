@@ -358,3 +358,24 @@ async def test_a_crowd_of_strangers_has_one_callers_share_between_them(play, mon
     assert len(turns) == len(crowd)
     assert turns[-1] - turns[0] > 50 * 2048 / (16 * 1024)  # one after the other, whoever they are
     assert len(played.scans) == 20
+
+
+@pytest.mark.parametrize("turns", range(7))
+async def test_a_call_that_is_being_taken_ends_with_the_listener(play, turns):
+    """At whatever turn of the loop: nobody is left holding a line on which no one listens (a changed site ends a
+    listener, the gateway runs on)."""
+    played = play(device("a"))
+    await until(lambda: played.listener.port)
+    caller = socket.create_connection(("127.0.0.1", played.listener.port))
+    caller.setblocking(False)
+    caller.send(b"a 7\n")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await played.end()
+    try:
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(caller, 100), 5.0) in (b"", b"ok\n")
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(caller, 100), 5.0) == b""
+        assert not played.listener.status()["connections"]
+    finally:
+        caller.close()
