@@ -11,6 +11,8 @@ import contextlib
 import struct
 from dataclasses import dataclass, field
 
+from tests.serving import shut
+
 CLOSE = object()
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = (1, 2, 3, 4, 8, 9, 12, 13, 14)
 
@@ -117,7 +119,7 @@ class FakeBroker:
 
     async def stop(self):
         """The port is closed and every connection cut."""
-        self.server.close()
+        await shut(self.server)
         self.cut()
         for task in self.tasks:
             task.cancel()

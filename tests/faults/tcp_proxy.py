@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import socket
 
+from tests.serving import shut
+
 CHUNK_BYTES = 4096
 BUFFER_BYTES = 4096
 """Of the sockets: a modem has no megabytes either."""
@@ -37,7 +39,7 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_):
-        self._server.close()
+        await shut(self._server)
         self.passing.set()
         self.cut()
         for task in self._tasks:

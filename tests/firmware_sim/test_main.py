@@ -12,6 +12,7 @@ import pytest
 
 from firmware_sim.log import read
 from tests.firmware_sim.conftest import SCENE
+from tests.serving import shut
 from tests.waiting import until
 
 STORY = """
@@ -109,7 +110,7 @@ async def test_its_terminals_call_whom_they_are_told(start):
     sim = await start(SCENE)
     sim.say(connect={"hydrant-1": ["127.0.0.1", server.sockets[0].getsockname()[1]]})
     await asyncio.wait_for(called.wait(), 10)
-    server.close()
+    await shut(server)
 
 
 @pytest.mark.parametrize(

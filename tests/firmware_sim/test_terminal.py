@@ -8,6 +8,7 @@ import pytest
 from firmware_sim import terminal as module
 from firmware_sim.meokon import REPORT, crc
 from firmware_sim.terminal import Terminal
+from tests.serving import shut
 from tests.waiting import until
 
 
@@ -60,7 +61,7 @@ async def gateway():
     server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
     gateway.port = server.sockets[0].getsockname()[1]
     yield gateway
-    server.close()
+    await shut(server)
     for writer in gateway.writers:
         writer.close()
     await asyncio.gather(*(writer.wait_closed() for writer in gateway.writers), return_exceptions=True)

@@ -9,6 +9,7 @@ import pytest
 from gateway.field import port
 from gateway.field.aside import aside
 from gateway.model import BusKind, BusSpec
+from tests.serving import shut
 from tests.waiting import until
 
 
@@ -51,7 +52,7 @@ async def test_hanging_adapters_do_not_starve_name_look_ups(monkeypatch):
     tcp_port = server.sockets[0].getsockname()[1]
     opened = await port.open_port(BusSpec("box", BusKind.TCP, host="localhost", tcp_port=tcp_port))
     opened.close()
-    server.close()
+    await shut(server)
     assert not any(one.done() for one in sick)
     hang.set()
     await asyncio.gather(*sick, return_exceptions=True)

@@ -10,6 +10,7 @@ from gateway.clock import SystemClock
 from gateway.errors import BusError
 from gateway.field.bus import Bus
 from gateway.model import BusKind, BusSpec, Quality, Scan
+from tests.serving import shut
 from tests.waiting import until
 
 
@@ -61,7 +62,7 @@ class Server:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self):
-        self._server.close()
+        await shut(self._server)
         for writer in self.writers:
             writer.transport.abort()
         self.writers.clear()

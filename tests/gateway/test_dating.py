@@ -11,6 +11,7 @@ from gateway.clock import RELEASED_S, SystemClock
 from gateway.dating import FLOOR, Dating, floor
 from gateway.wire import payloads
 from tests.clocks import HandClock
+from tests.serving import shut
 
 
 class Book:
@@ -162,7 +163,7 @@ async def test_tls_at_1970_judges_dates_by_the_floor(tmp_path):
         try:
             return await asyncio.to_thread(dial)
         finally:
-            server.close()
+            await shut(server)
 
     now = time.time()
     year = 366 * 86400
@@ -203,4 +204,4 @@ async def test_at_1970_everything_else_is_verified_as_always(tmp_path):
 
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.to_thread(dial)
-        server.close()
+        await shut(server)
