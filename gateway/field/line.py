@@ -109,8 +109,10 @@ class Patience:
     that is heard in the drain after them: then the device may have become slow, and its next try gets the whole time-out.
     If that was in vain, or where a late answer goes unheard (on a connection, or beyond the drain), each fourth try gets it.
 
-    What is not waited for may still come. Another request to the same device, whose answer would look like it, is therefore held
-    back for as long as the whole time-out and its drain would have taken; other devices are not.
+    What is not waited for may still come. It can be taken for the answer to another request to the same address only: such a
+    request is therefore held back for as long as the whole time-out and its drain would have taken, the same one until the
+    drain after the shortened try is over. Other addresses need not wait even for that drain; what comes late
+    between them costs one of them a bad frame at most, and is heard.
 
     `whom` is what is tried: a group of a device, not an address, at which another group may answer meanwhile, and which a
     connection's exchanges do not have."""
@@ -122,41 +124,54 @@ class Patience:
         self._doubts: dict[Hashable, int] = {}
         """Shortened tries that may have missed an answer, since the last whole one."""
         self._last: Hashable | None = None
-        """Whose time-out was shortened last, if it was the last at all."""
-        self._late: dict[int | str | None, tuple[bytes, float]] = {}
-        """What was asked at an address with a shortened time-out, and until when its answer may come."""
+        """Whose time-out was shortened last, as long as nothing came of it."""
+        self._last_until = 0.0
+        """When its answer is no longer to be expected."""
+        self._short_s: float | None = None
+        """The time-out of the request that is out, if it was shortened."""
+        self._late: dict[int | str | None, tuple[bytes, float, float]] = {}
+        """What was asked at an address with a shortened time-out, until when its answer may come, and until when it is
+        drained for."""
 
     def timeout_s(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> float:
         """For a request that goes out now."""
         whole_s = self._whole(exchange)
-        self._last = None
+        self._short_s = None
+        if whom == self._last:
+            self._last = None
         if longest_s is None or longest_s >= whole_s:
             self._doubts.pop(whom, None)
             return whole_s
         if self._doubts.get(whom, 0) >= _DOUBTS:
             self._doubts[whom] = 0
             return whole_s
-        self._last = whom
+        self._last, self._short_s = whom, longest_s
         if whole_s > longest_s + self._heard_s:
             self._doubts[whom] = self._doubts.get(whom, 0) + 1
         return longest_s
 
     def left(self, exchange: Exchange, at: float) -> None:
         """The request that was asked about last is on its way, whole at `at`."""
-        if self._last is not None and self._heard_s:
-            self._late[exchange.address] = exchange.request, at + self._whole(exchange) + self._heard_s
+        if self._short_s is not None and self._heard_s:
+            self._last_until = at + self._whole(exchange) + self._heard_s
+            self._late[exchange.address] = exchange.request, self._last_until, at + self._short_s + self._heard_s
 
     def free_at(self, exchange: Exchange) -> float:
         """No earlier, lest an answer to another request be taken for this one's. One without an address may be anybody's."""
-        late = self._late.values() if exchange.address is None else (self._late.get(exchange.address, (b"", 0.0)),)
-        return max((until for request, until in late if request != exchange.request), default=0.0)
+        late = self._late.values() if exchange.address is None else (self._late.get(exchange.address, (b"", 0.0, 0.0)),)
+        return max((drained if request == exchange.request else until for request, until, drained in late), default=0.0)
+
+    @property
+    def short(self) -> bool:
+        """The time-out of the request that is out was shortened."""
+        return self._short_s is not None
 
     def _whole(self, exchange: Exchange) -> float:
         return self._whole_s if exchange.timeout_s is None else exchange.timeout_s
 
-    def heard_late(self) -> None:
-        """Bytes came in the drain after a time-out."""
-        if self._last is not None:
+    def heard_late(self, now: float) -> None:
+        """Bytes came that nobody waited for, or that are no answer."""
+        if self._last is not None and now <= self._last_until:
             self._doubts[self._last] = self._doubts.get(self._last, _DOUBTS) + 1
             self._last = None
 

@@ -4,7 +4,8 @@ Guarantees
 * A reply is taken only for the request it answers. Before a request the line was silent for T3.5 and what lay in the
   buffer is thrown away and counted; bytes that must have begun before the request had left are older than it and
   thrown away too; after a time-out, or a reply that cannot be trusted, the line is drained until it was silent for
-  max(reply time-out, 0.3 s). On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
+  max(reply time-out, 0.3 s); for another address the drain after a shortened, silent try ends at once, since the late
+  answer bears its own. On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
   of step is closed; a serial server's (RTU over TCP) is a line and is drained like one. What comes later than the
   drain and looks alike cannot be told apart by any master.
 * Each exchange ends once: with its frame, with `BusError`, or with the bug of the driver's own functions, which `within`
@@ -63,6 +64,8 @@ class Wire:
         self._longest_s: float | None = None
         self._whom: Hashable = None
         self._free_at = 0.0  # no request before this
+        self._drained_for: int | str | None = None
+        """Whose late answer alone the line is drained for."""
         self._strays = 0
         self._mute = Mute()
         self._left_at = self._early_until = self._timeout_s = self._begun_at = 0.0
@@ -99,6 +102,12 @@ class Wire:
         """Send when the line allows it; `longest_s` shortens the reply time-out, as far as `Patience` allows."""
         self.exchange, self._longest_s, self._whom = exchange, longest_s, whom
         self._free_at = max(self._free_at, self._patience.free_at(exchange))
+        if (
+            self.state is State.DRAINING
+            and self._drained_for is not None
+            and exchange.address not in (None, self._drained_for)
+        ):
+            self._end_drain()
         if self.state is State.QUIET:
             self._send()
 
@@ -232,6 +241,7 @@ class Wire:
         self._free_at = max(self._left_at, now) + self._timing.silence_s
         if not self._inbox.buffer and now - _CLOCKS * len(data) * self._timing.character_s < self._early_until:
             self.counters.early_bytes += len(data)
+            self._patience.heard_late(now)
             self._unasked(data, now)
             return
         self._mute.heard()
@@ -242,6 +252,7 @@ class Wire:
             taken = self._inbox.take(exchange)
         except BusError as error:
             self.counters.bad_frames += 1
+            self._patience.heard_late(now)
             self._unasked(bytes(self._inbox.buffer), now)
             self._distrust(str(error))
             self._tells.failed(error)
@@ -315,7 +326,10 @@ class Wire:
         if self._mute.overdue(now) and not self._serial:
             self._shut(str(overdue))
         elif self._drained or exchange.mine is None:
+            silent = not self._inbox.buffer
             self._distrust(str(overdue))
+            if self._serial and silent and self._patience.short:
+                self._drained_for = exchange.address
         else:
             self.state = State.QUIET
         self._tells.failed(overdue)
@@ -335,7 +349,7 @@ class Wire:
         if self._drained:
             self._strays += len(data)
             if self._strays > _GLITCH_BYTES:
-                self._patience.heard_late()
+                self._patience.heard_late(now)
                 self._drain()
             return
         self._inbox.buffer += data  # half a frame of a stream is kept, else what follows is out of step
@@ -347,6 +361,7 @@ class Wire:
         if self.state is not State.QUIET:
             return
         self.state = State.DRAINING
+        self._drained_for = None
         self._listen(False)
         self._inbox.buffer.clear()
         self.counters.drains += 1
@@ -359,14 +374,13 @@ class Wire:
             return
         self.counters.stray_bytes += len(data)
         if data:
-            self._patience.heard_late()
+            self._patience.heard_late(now)
+            self._drained_for = None
         self._unasked(data, now)
         babbled = self._drainage.babbling
         next_look = self._drainage.look(now, bool(data))
         if next_look is None:
-            self._strays = 0
-            self.state = State.QUIET
-            self._listen(True)
+            self._end_drain()
             if self.exchange is not None:
                 self._send()
             return
@@ -375,6 +389,12 @@ class Wire:
             self.counters.babbles += 1
             if self.exchange is not None:
                 self._tells.failed(never_silent())
+
+    def _end_drain(self) -> None:
+        self._strays = 0
+        self.state = State.QUIET
+        self._deadline.clear()
+        self._listen(True)
 
 
 def never_silent() -> BusError:

@@ -220,9 +220,9 @@ class World:
 
         self.bus = Bus(self.spec, self.clock, opened, lambda callback: Deadline(self.clock, callback))
 
-    async def perform(self, poll):
-        """The scan, or the BusError."""
+    async def perform(self, poll, *tried):
+        """The scan, or the BusError. `tried`: as for a bus."""
         try:
-            return await self.clock.run(self.bus.perform(poll))
+            return await self.clock.run(self.bus.perform(poll, *tried))
         except BusError as error:
             return error

@@ -167,7 +167,7 @@ async def test_no_late_answer_is_taken_for_that_to_another_request_of_the_same_d
             assert told == right[register]
 
 
-async def test_another_device_does_not_wait_for_a_late_answer(tmp_path):
+def test_another_device_does_not_wait_for_a_late_answer():
     """Its answer has another address."""
     patience = Patience(0.5, 0.5)
     first, second = (Exchange(request, len, address=1) for request in (b"1", b"2"))
@@ -175,7 +175,65 @@ async def test_another_device_does_not_wait_for_a_late_answer(tmp_path):
     patience.left(first, 100.0)
     assert patience.free_at(second) == 101.0
     assert patience.free_at(Exchange(b"?", len)) == 101.0, "nobody knows whose"
-    assert patience.free_at(first) == patience.free_at(exchange(2)) == 0.0
+    assert patience.free_at(first) == 100.6, "the drain after it"
+    assert patience.free_at(exchange(2)) == 0.0
+
+
+PAIR = """
+lines: [{id: line, devices: [
+  {id: one, template: generic_smoke_loop, address: 1, values: {density: 1.11}},
+  {id: two, template: generic_smoke_loop, address: 2, values: {density: 2.22}},
+]}]
+"""
+
+
+def pair(folder):
+    world = World(folder, PAIR, baud=9600, reply_timeout_s=0.5)
+    return world, *(
+        DRIVERS["modbus"].open(device("generic_smoke_loop", at, id), BusKind.SERIAL)
+        for at, id in ((1, "one"), (2, "two"))
+    )
+
+
+async def test_another_device_does_not_wait_for_the_drain_after_a_short_try(tmp_path):
+    """A dead device costs the others its short try, and no more; itself it is drained for, whatever it is asked next."""
+    world, one, two = pair(tmp_path)
+    assert (await world.perform(two(0))).values[0] == pytest.approx(2.22)
+    world.field.set_fault({"device": "one", "what": "silent"})
+    for _ in range(5):
+        since = world.clock.now
+        assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+        assert (await world.perform(two(0))).values[0] == pytest.approx(2.22)
+        assert world.clock.now - since < 0.1 + 0.06
+        assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+        assert world.clock.now - since >= 0.1 + 0.5 + 0.1  # the first one's drain is waited for by the second
+        await world.clock.rest(world.clock.now + 1.0)
+    assert world.log.complaints == []
+
+
+async def test_the_drain_after_a_whole_time_out_is_everybodys(tmp_path):
+    """Only tries of a device that is known to be silent are cheap: rule 7 of reliability.md holds for the others."""
+    world, one, two = pair(tmp_path)
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "silent"})
+    since = world.clock.now
+    assert await tried(world, one, None) is Quality.NOT_RESPONDING
+    assert (await world.perform(two(0))).values[0] == pytest.approx(2.22)
+    assert world.clock.now - since >= 1.0
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.2, 0.3, 0.4])
+async def test_a_late_answer_among_the_others_costs_one_of_them_a_poll_and_is_heard(tmp_path, after_s):
+    """It is nobody's value; the line is drained, and the slow device has its whole time-out at the next try."""
+    world, one, two = pair(tmp_path)
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "late", "after_s": after_s})
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    told = [await world.perform(two(0)) for _ in range(20)]
+    bad = [one for one in told if isinstance(one, BusError)]
+    assert len(bad) <= 1
+    assert all(scan.values[0] == pytest.approx(2.22) for scan in told if scan not in bad)
+    assert (await tried(world, one, 0.1)).values[0] == pytest.approx(1.11)
 
 
 class Noisy:
