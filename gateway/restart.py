@@ -8,11 +8,12 @@ Guarantees
   matters is in the journal. One that alarms can do without (an uplink, the console) is tried for ever instead: its fall
   must not be the fall of those that see the fire.
 
-It does not hide cancellation, and it does not decide what a caller does instead of the failed call.
+It does not hide cancellation, also where what is cancelled raises at its end, and it does not decide what a caller does instead of the failed call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -59,10 +60,12 @@ class Guard:
         """Await with the same promise as `call`."""
         try:
             result = await awaitable
-        except _EXPECTED:
+        except _EXPECTED as error:
+            _end_if_cancelled(error)
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self.broken(name, error)
+            _end_if_cancelled(error)
             return None
         self.works(name)
         return result
@@ -91,10 +94,20 @@ class Guard:
             except Exception as error:
                 now = clock.monotonic()
                 falls.append(now)
+                if isinstance(error, _EXPECTED):
+                    _end_if_cancelled(error)
                 self.broken(name, error)
+                _end_if_cancelled(error)
                 recent = sum(1 for fall in falls if now - fall < SPAN_S)
                 if limit is not None and recent >= limit:
                     raise GaveUp(f"{name} fell {recent} times within {SPAN_S:.0f} s") from error
             finally:
                 well.cancel()
             await clock.sleep_until(now + min(LONGEST_PAUSE_S, 0.1 * 2.0**recent))
+
+
+def _end_if_cancelled(error: Exception) -> None:
+    """What was cancelled and raised `error` instead of ending ends."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error

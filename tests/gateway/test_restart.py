@@ -172,3 +172,27 @@ async def test_a_child_that_fell_once_is_no_fault_for_ever():
     assert not guard.faults
     task.cancel()
     await asyncio.wait((task,))
+
+
+FALLS_AT_ITS_END = [(ZeroDivisionError("played"), True), (BusError(Quality.LINE_DOWN, "played"), False)]
+
+
+@pytest.mark.parametrize(("error", "is_bug"), FALLS_AT_ITS_END)
+async def test_who_is_to_end_ends_though_its_end_falls(error, is_bug):
+    """A part whose cleaning up raises would otherwise live on: a bus that a changed site no longer has, a gateway that
+    cannot be stopped. A bug is told all the same."""
+
+    async def child():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise error
+
+    for begin in (lambda guard: guard.wait("child", child()), lambda guard: guard.keep("child", child, LoopClock())):
+        guard = Guard()
+        task = asyncio.create_task(begin(guard))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ("child" in guard.faults) is is_bug

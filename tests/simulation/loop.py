@@ -74,6 +74,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         callback, args = self._signals[sig]
         self.call_soon(callback, *args)
 
+    def remove_reader(self, fd):
+        """Here nobody is ever half way in."""
+        return fd in self.doors or super().remove_reader(fd)
+
     async def create_server(self, factory, host=None, port=None, **_):
         return self._door(factory, port, None)
 
@@ -90,6 +94,9 @@ class _Name:
 
     def __init__(self, port):
         self._port = port
+
+    def fileno(self):
+        return self._port
 
     def getsockname(self):
         return ("127.0.0.1", self._port)
