@@ -44,16 +44,19 @@ class Reading:
     """One file that is being read, from the moment that this is made."""
 
     def __init__(self, path: Path, root: Path | None = None, *, judge: bool = False) -> None:
-        """`root`: what relative paths in the file count from; its own folder when None. OSError: no process can be started."""
+        """`root`: what relative paths in the file count from; its own folder when None. Raises `Unread` when no process can be started."""
         home = str(Path(gateway.__file__).resolve().parents[1])  # the same Gengfu as this one
         rest = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         self._path = path
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gateway.apart", "judge" if judge else "load", path, root or path.parent],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([home, *rest])},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        )
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gateway.apart", "judge" if judge else "load", path, root or path.parent],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([home, *rest])},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise _fallen(path, f"无法启动（{error.strerror}）", f"it cannot be started ({error.strerror})") from None
 
     def result(self) -> Site:
         """Waits for it. Raises ConfigError with every mistake, or `Unread`."""

@@ -1,6 +1,7 @@
 """The reader of site files, a process of its own: `gateway.apart`."""
 
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def test_a_reader_that_falls_is_no_mistake_in_the_file():
     reading._child.send_signal(signal.SIGKILL)
     with pytest.raises(RuntimeError, match="ended with -9"):
         reading.result()
+
+
+def test_a_reader_that_cannot_be_started_is_none_either():
+    """No memory for a process, or no file left for its pipe."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open("/dev/null", "rb") as lowest:
+        free = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(apart.Unread, match="cannot be started") as caught:
+            apart.Reading(Path("site.yaml"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "无法启动" in caught.value.text.zh
 
 
 def with_a_template_that_the_disk_does_not_give(folder):
