@@ -56,6 +56,9 @@ def run(path: Path, begun: apart.Reading) -> int:
         for mistake in error.mistakes:
             log.error("%s", mistake)
         return EX_CONFIG
+    except apart.Unread as error:
+        log.error("%s", error)
+        return EX_TEMPFAIL if error.passing else EX_SOFTWARE
     finally:
         begun.drop()
     if _is_watched(site):

@@ -103,11 +103,15 @@ class Changing:
         """It becomes the last known good one after a minute; at once where there is none yet."""
         fallback = self._parts.fallback
         self._digest = await (self._shelf.digest(self._parts.site.source) if fallback else self._shelf.begin())
-        await self._clock.sleep_until(self._clock.monotonic() + self._terms.proved_s)
-        await self._shelf.do(self._proved)
+        await self._outlast()
         if not fallback:
             await self._shelf.prove()
         await asyncio.Event().wait()
+
+    async def _outlast(self) -> None:
+        """To have run for so long proves more than a site: neither the version nor what was started makes gateways crash."""
+        await self._clock.sleep_until(self._clock.monotonic() + self._terms.proved_s)
+        await self._shelf.do(self._proved)
 
     # -- what people ask -------------------------------------------------------------------------------------------
 
@@ -256,6 +260,7 @@ class Changing:
         result = self._guard.call("site", lambda: parts.change(to, change, fresh, left, body))
         if result is None:
             self._start(before)
+            crew.once("proof", self._outlast)
             return None
         for port in ports:
             port.close()
@@ -285,7 +290,6 @@ class Changing:
                 now = self._clock.monotonic()
                 broken = {name: broken.get(name, now) for name in self._guard.faults}
                 verdict = trial.judge(on.before, on.uplinks, self._parts.seen(broken, self._terms), self._terms)
-            await self._shelf.do(self._proved)
             await (self._keep(on) if verdict.stage is trial.Stage.PROVED else self._undo(on, verdict.why))
             self._parts.keep_uplinks()
             self._say(verdict.stage.value, verdict.why)
@@ -298,6 +302,7 @@ class Changing:
                 )
 
     async def _keep(self, on: Trial) -> None:
+        await self._shelf.do(self._proved)
         await self._shelf.prove()
         body = payloads.site("proved", ITSELF, "", (on.digest, self._digest))
         self._parts.pipeline.record(payloads.SITE, body)
@@ -314,16 +319,22 @@ class Changing:
         self._parts.fallback, self._digest = True, on.digest
         self._restored, self._restored_at = trial.worked(on.before), self._clock.monotonic()
         await self._shelf.undo()
+        self._crew.once("proof", self._outlast)
 
     def _say(self, stage: str, why: Text) -> None:
         self._last = {"stage": stage, **why._asdict()}
 
 
 def _read(path: Path, *, draft: bool) -> tuple[Site, str]:
-    """The site and its digest. Raises ConfigError with every mistake, those that a start would let pass among them."""
+    """The site and its digest. Raises ConfigError with every mistake, those that a start would let pass among them, and `Refused`
+    where it could not be read for another reason."""
     source = path.with_name(f".{path.name}.draft") if draft else path
     digest = last_good.digest(source)
-    return replace(apart.judged(source, path.parent), source=path), digest
+    try:
+        site = apart.judged(source, path.parent)
+    except apart.Unread as error:
+        raise Refused(Text(f"{error.text.zh}。未作更改", f"{error.text.en}; nothing was changed")) from None
+    return replace(site, source=path), digest
 
 
 def _named(change: Mapping[str, Any]) -> dict[str, Any]:

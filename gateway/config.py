@@ -23,7 +23,7 @@ from drivers.contract import Driver
 from gateway import health
 from gateway.blueprint import Site
 from gateway.errors import ConfigError
-from gateway.model import Device, GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
+from gateway.model import GatewaySpec, JournalSpec, MetricsSpec, ReportSpec, Text, UplinkSpec
 from gateway.site import outputs as site_outputs
 from gateway.site import post as site_post
 from gateway.site import reference as site_reference
@@ -49,6 +49,7 @@ from gateway.site.words import validate
 from gateway.site.yaml_lines import Document, dotted, read
 from rules import post
 from rules.spec import AlarmSpec
+from rules.virtual import VirtualSpec
 
 S = TypeVar("S", bound=Shape)
 
@@ -98,66 +99,81 @@ def _site(
     document: Document, path: Path, root: Path, templates: Templates, drivers: Mapping[str, Driver]
 ) -> tuple[Site, Chosen] | None:
     validate(SiteFrame, document.value, document, ())
-    gateway = _section(GatewayShape, "gateway", document)
-    journal = _section(JournalShape, "journal", document)
+    gateway, journal = _gateway(document, root), _journal(document, root)
     report = _section(ReportShape, "report", document)
+    calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
     metrics = _metrics(document)
     buses = read_buses(document, root)
     reader = DeviceReader(document, buses, templates, drivers)
     reader.read()
-    calendar = _section(CalendarShape, "calendar", document) or CalendarShape()
-    field_only = site_rules.Field(reader.devices, buses, reader.unclear)
-    watch = site_post.read(document, field_only)
-    guard_room = site_outputs.read(document, root, field_only)
-    builtin: tuple[Device, ...] = (health.device(), post.device(watch))
-    around = site_rules.Field(
-        reader.devices, buses, reader.unclear, {one.id: one for one in builtin}, *dates(calendar, document)
-    )
-    computed, virtual = site_virtual.read(document, around)
-    if virtual is not None:
-        builtin = (*builtin, virtual)
-    elif document.value.get("virtual") if isinstance(document.value, dict) else None:
-        reader.unclear.add("virtual")  # what it would have had nobody knows
-    around = replace(around, builtin={one.id: one for one in builtin})
-    own = _alarms(document, around)
-    chosen = choose(document, reader.given, around)
-    rounds = site_rules.rounds_s(around)
-    silent = (site_rules.silent(device, around, rounds[device.bus]) for device in around.devices.values())
-    alarms = (*own, *chosen.alarms, *silent)
+    field = site_rules.Field(reader.devices, buses, reader.unclear)
+    watch = site_post.read(document, field)
+    guard_room = site_outputs.read(document, root, field)
+    own = {one.id: one for one in (health.device(), post.device(watch))}
+    field, computed = _with_computed(document, replace(field, builtin=own), calendar)
+    alarms, chosen = _alarms(document, field, reader)
     uplinks = _uplinks(document, root)
-    socket = str(root / gateway.control_socket) if gateway is not None else ""
-    if len(socket.encode()) > LONGEST_SOCKET_BYTES:
-        text = Text(
-            f"套接字的完整路径超过 {LONGEST_SOCKET_BYTES} 字节",
-            f"the whole path of a socket is at most {LONGEST_SOCKET_BYTES} bytes",
-        )
-        document.complain(("gateway", "control_socket"), text)
     if document.mistakes or templates.mistakes or gateway is None or journal is None or report is None:
         return None
     site = Site(
-        GatewaySpec(gateway.id, site_rules.place(gateway.place), socket),
+        gateway,
         tuple(buses.values()),
         tuple(reader.devices.values()),
         alarms,
         uplinks,
-        JournalSpec(
-            str(root / journal.directory),
-            journal.alarm_quota_mib * MIB,
-            journal.telemetry_quota_mib * MIB,
-            journal.telemetry_commit_s,
-        ),
+        journal,
         ReportSpec(report.by_exception),
         path,
         frozenset(reader.unproved),
         {dotted(keys): line for keys, line in document.lines.items() if keys[:1] == ("uplinks",)},
         metrics,
-        builtin,
+        tuple(field.builtin.values()),
         calendar.utc_offset_h * 3600,
         computed,
         watch,
         guard_room,
     )
     return site, chosen
+
+
+def _gateway(document: Document, root: Path) -> GatewaySpec | None:
+    gateway = _section(GatewayShape, "gateway", document)
+    if gateway is None:
+        return None
+    socket = str(root / gateway.control_socket)
+    if len(socket.encode()) > LONGEST_SOCKET_BYTES:
+        text = Text(
+            f"套接字的完整路径超过 {LONGEST_SOCKET_BYTES} 字节",
+            f"the whole path of a socket is at most {LONGEST_SOCKET_BYTES} bytes",
+        )
+        document.complain(("gateway", "control_socket"), text)
+    return GatewaySpec(gateway.id, site_rules.place(gateway.place), socket)
+
+
+def _journal(document: Document, root: Path) -> JournalSpec | None:
+    journal = _section(JournalShape, "journal", document)
+    if journal is None:
+        return None
+    return JournalSpec(
+        str(root / journal.directory),
+        journal.alarm_quota_mib * MIB,
+        journal.telemetry_quota_mib * MIB,
+        journal.telemetry_commit_s,
+    )
+
+
+def _with_computed(
+    document: Document, field: site_rules.Field, calendar: CalendarShape
+) -> tuple[site_rules.Field, tuple[VirtualSpec, ...]]:
+    """What conditions can be about, with days and computed points, and how these are computed."""
+    holidays, workdays = dates(calendar, document)
+    field = replace(field, holidays=holidays, workdays=workdays)
+    computed, device = site_virtual.read(document, field)
+    if device is not None:
+        return replace(field, builtin={**field.builtin, device.id: device}), computed
+    if isinstance(document.value, dict) and document.value.get("virtual"):  # what it would have had nobody knows
+        field = replace(field, unclear={*field.unclear, "virtual"})
+    return field, computed
 
 
 def _metrics(document: Document) -> MetricsSpec | None:
@@ -175,7 +191,16 @@ def _section(shape: type[S], name: str, document: Document) -> S | None:
     return validate(shape, value[name], document, (name,))
 
 
-def _alarms(document: Document, field: site_rules.Field) -> tuple[AlarmSpec, ...]:
+def _alarms(document: Document, field: site_rules.Field, reader: DeviceReader) -> tuple[tuple[AlarmSpec, ...], Chosen]:
+    """Those of the file, those of the rule library, and one for each device that falls silent; and what the library chose."""
+    own = _own_alarms(document, field)
+    chosen = choose(document, reader.given, field)
+    rounds = site_rules.rounds_s(field)
+    silent = (site_rules.silent(device, field, rounds[device.bus]) for device in field.devices.values())
+    return (*own, *chosen.alarms, *silent), chosen
+
+
+def _own_alarms(document: Document, field: site_rules.Field) -> tuple[AlarmSpec, ...]:
     unique(document, "alarms")
     certain = declared(document, "devices") is not None
     alarms = []

@@ -47,6 +47,13 @@ class ConfigError(Exception):
         self.mistakes = mistakes
 
 
+class DiskFault(ConfigError):
+    """The machine does not give a file now: no mistake of anybody's, and it may be well in a second.
+
+    Reaction: a person who asks is told as of a mistake; the daemon never takes it for one (`gateway.apart.Unread`).
+    """
+
+
 class BusError(Exception):
     """A device gave no value: no reply, a frame that cannot be trusted, or a refusal.
 
@@ -85,9 +92,32 @@ class StorageError(Exception):
     """The disk failed a commit or a read. Reaction: the pipeline announces alarms anyway and raises a storage fault."""
 
 
+PASSING = {
+    errno.EIO: "磁盘读写错误",
+    errno.ESTALE: "网络磁盘断开",
+    errno.ETIMEDOUT: "网络磁盘超时",
+    errno.ENOMEM: "内存不足",
+    errno.EMFILE: "打开的文件过多",
+    errno.ENFILE: "打开的文件过多",
+}
+"""What a machine says that fails now: to end with 78 for that would be for good."""
+
+
 def unreadable(error: OSError | ValueError) -> Text:
     """Why a file cannot be read."""
     why = error.strerror if isinstance(error, OSError) else str(error)
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    if number in PASSING:
+        return Text(
+            f"系统暂时无法读取（{PASSING[number]}），并非文件有误：检查磁盘和内存后重试",
+            f"cannot be read now ({why}), which is no mistake in the file: look at the disk and memory, then try again",
+        )
     known = {errno.ENOENT: "文件不存在", errno.EACCES: "没有权限", errno.EISDIR: "是目录"}
-    zh = known.get(error.errno or 0) if isinstance(error, OSError) else None
-    return Text(f"无法读取：{zh or why}", f"cannot be read: {why}")
+    return Text(f"无法读取：{known.get(number) or why}", f"cannot be read: {why}")
+
+
+def unread(file: str, error: OSError | ValueError) -> ConfigError:
+    """To be raised for a file that is needed."""
+    text = unreadable(error)
+    passing = isinstance(error, OSError) and error.errno in PASSING
+    return (DiskFault if passing else ConfigError)([Mistake(file, 1, "", text.en, text.zh)])

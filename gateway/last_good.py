@@ -78,7 +78,7 @@ class Starts:
 def load(
     path: Path, starts: Starts | None = None, now: float = 0.0, begun: apart.Reading | None = None
 ) -> tuple[Site, bool]:
-    """The site, and whether it is the last known good one. Raises ConfigError when both are refused; RuntimeError when none
+    """The site, and whether it is the last known good one. Raises ConfigError when both are refused; `apart.Unread` when none
     could be read and one of them perhaps could be.
 
     `now`: monotonic seconds of `starts`. `begun`: the file as it is, which is being read already."""
@@ -87,13 +87,13 @@ def load(
         return (begun or apart.Reading(path)).result(), False
     same = _same(path, kept)
     distrusted = not same and _distrusted(path, starts.crashes(now) if starts else 0)
-    failures: list[ConfigError | RuntimeError] = []
+    failures: list[ConfigError | apart.Unread] = []
     for source in (kept, path.parent) if distrusted else (path.parent, kept):
         try:
             site = (
                 apart.load(kept / path.name, path.parent) if source == kept else (begun or apart.Reading(path)).result()
             )
-        except (ConfigError, RuntimeError) as error:
+        except (ConfigError, apart.Unread) as error:
             failures.append(error)
         else:
             for failure in failures:
@@ -101,10 +101,18 @@ def load(
             if failures:
                 log.error("running %s instead 改用此文件", source / path.name)
             return site, source == kept and not same
-    for failure in failures:
-        if isinstance(failure, RuntimeError):
-            raise failure
-    raise ConfigError([mistake for one in failures if isinstance(one, ConfigError) for mistake in one.mistakes])
+    raise _told(failures)
+
+
+def _told(failures: list[ConfigError | apart.Unread]) -> ConfigError | apart.Unread:
+    """What to raise where nothing can be used: all mistakes, unless one of them could not be read. Then the others are logged."""
+    unread = next((one for one in failures if isinstance(one, apart.Unread)), None)
+    if unread is None:
+        return ConfigError([mistake for one in failures if isinstance(one, ConfigError) for mistake in one.mistakes])
+    for other in failures:
+        if other is not unread:
+            log.error("%s", other)
+    return unread
 
 
 def _distrusted(path: Path, crashes: int) -> bool:

@@ -47,7 +47,7 @@ class Shelf:
             if last_good.digest(last_good.staged(self._path)) not in (digest, ""):
                 last_good.drop(self._path)
                 return None
-            return last_good.is_kept(self._path) and last_good.doubt(self._path, digest)
+            return bool(digest) and last_good.is_kept(self._path) and last_good.doubt(self._path, digest)
 
         return await self.do(hold)
 

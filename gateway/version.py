@@ -1,8 +1,9 @@
 """The version that runs, as systemd/trial.sh sees it: proved once it has run for a minute, or undone.
 
 Guarantees
-* A version that has run for a minute is named in ``$STATE_DIRECTORY/proved``, whole or not at all, also after a power cut;
-  a new one that never comes to that is left by trial.sh.
+* A version that has run for a minute leaves the mark ``proved-<version>`` in ``$STATE_DIRECTORY``, also after a power cut; a new
+  one that never comes to that is left by trial.sh. It is the mark of the version before, renamed: a full disk has room for it.
+  Where the disk takes no name either, the mark in ``$RUNTIME_DIRECTORY`` counts, until this run ends.
 * `undone` names a version that was left so, until the next update; the gateway raises an alarm for it.
 
 It compares nothing and changes no version: the daemon cannot write where versions lie.
@@ -24,19 +25,25 @@ def folder() -> Path:
 
 
 def prove() -> None:
-    """It has run for a minute. Nothing is noted where no service manager gave a folder for it."""
-    if not (state := os.environ.get("STATE_DIRECTORY")):
-        return
-    note = Path(state) / "proved"
-    draft = note.with_suffix(".new")
+    """It has run for a minute. Nothing is noted where no service manager gave folders for it."""
+    for kind in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
+        if place := os.environ.get(kind):
+            try:
+                _mark(Path(place))
+            except OSError as error:
+                log.warning("it cannot be noted in %s that this version runs: %s", place, error)
+
+
+def _mark(place: Path) -> None:
+    mark = place / f"proved-{folder().name}"
+    for earlier in place.glob("proved*"):
+        earlier.replace(mark)
+    mark.touch()
+    number = os.open(place, os.O_RDONLY)
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(f"{folder().name}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(note)
-    except OSError as error:
-        log.warning("it cannot be noted that this version runs: %s", error)
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def undone() -> str:

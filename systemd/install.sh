@@ -78,14 +78,15 @@ is_fit() { # $1: a complete version, before anything is switched to it
   fi
 }
 
-put_on_trial() { # $1: a version; what to go back to is the last one that has proved itself
+put_on_trial() { # $1: a version, $2: its name; what to go back to is the last one that has proved itself
   [ -e "$opt/current" ] || return 0
   DESTDIR=$DESTDIR PREFIX=$PREFIX sh systemd/trial.sh judge
-  if [ -e "$opt/current/trial" ]; then
-    head -n 1 "$opt/current/trial" >"$1/trial"
-  else
-    readlink "$opt/current" >"$1/trial"
-  fi
+  before=$(readlink "$opt/current")
+  for mark in "$opt/current"/trial.?; do
+    [ ! -L "$mark" ] || before=$(readlink "$mark")
+  done
+  ln -s "$before" "$1/trial.0"
+  echo "$2" >"$1/undone" # all that trial.sh needs: on a full disk it could not make it
 }
 
 switch_to() { # $1: a version's name
@@ -95,9 +96,10 @@ switch_to() { # $1: a version's name
   sync
 }
 
-put() { # $1: file, $2: where to; whole or not at all
+put() { # $1: file, $2: where to; whole or not at all, and through no link that the gateway's user put into /etc/gengfu
   mkdir -p "$(dirname "$2")"
-  sed "s|/opt/gengfu|$PREFIX|g" "$1" >"$2.new"
+  sed "s|/opt/gengfu|$PREFIX|g" "$1" >"$work/put"
+  install -m 0644 -T "$work/put" "$2.new"
   sync "$2.new"
   mv -T "$2.new" "$2"
 }
@@ -120,7 +122,7 @@ install_all() {
   put systemd/gengfu.service "$opt/.new/service/gengfu.service"
   put systemd/trial.sh "$opt/.new/service/trial.sh"
   is_fit "$opt/.new"
-  put_on_trial "$opt/.new"
+  put_on_trial "$opt/.new" "$name"
   mv -T "$opt/.new" "$opt/$name"
   switch_to "$name"
   rm -f "$opt/undone"

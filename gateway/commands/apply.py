@@ -1,7 +1,9 @@
 """``gengfu apply``: a changed site file, into the running gateway. What it promises is in `gateway.changing`.
 
 With FILE it is this program that writes the site file, for the daemon cannot: beside it first, then, when the gateway has
-found it without mistakes, by one rename; the old bytes are put back when the change is refused or undone.
+found it without mistakes, by one rename; the old bytes are put back when the change is refused or undone. Which file that is the
+gateway says, and may be in wrong hands while this is root: it is believed only where it has kept a site of its own, and no
+link can lead elsewhere.
 
 Exit status: 0 it runs and has proved itself, or there was nothing to change; 1 refused, or no gateway answers; 3 undone by
 the gateway; 78 mistakes in the file. The reason is printed; except for 0 the site is the one from before.
@@ -22,6 +24,7 @@ from typing import Annotated, Any
 import typer
 from rich.status import Status
 
+from gateway import last_good
 from gateway.commands.console import EX_CONFIG, AsJson, Socket, Who, Why, control_socket, err, out, table
 from gateway.control import ask
 
@@ -119,7 +122,15 @@ def _put(site: Path, given: Path | None) -> Iterator[_Placed | None]:
     if given is None:
         yield None
         return
-    draft = site.with_name(f".{site.name}.draft")
+    if not _believable(site):
+        err.print(
+            f"{site}, which the gateway names, does not look like its site file: nothing of it is kept beside it, or its folder is "
+            f"somebody else's. Put {given} in its place yourself, then: gengfu apply",
+            markup=False,
+        )
+        err.print(f"网关所指的 {site} 不像其站点文件；请自行将 {given} 放到该处，再执行 gengfu apply", markup=False)
+        raise typer.Exit(1)
+    draft = _draft(site)
     try:
         placed = _Placed(site, draft, site.read_bytes())
         _write(draft, given.read_bytes(), site)
@@ -130,6 +141,21 @@ def _put(site: Path, given: Path | None) -> Iterator[_Placed | None]:
         yield placed
     finally:
         placed.end()
+
+
+def _believable(site: Path) -> bool:
+    """The gateway keeps its last known good one beside it, and nothing on the way there is a link, or anybody's but root's or ours."""
+    folder = site.parent
+    owners = {one.lstat().st_uid for one in (folder, *folder.parents)}
+    return (
+        last_good.is_kept(site)
+        and owners <= {0, os.geteuid()}
+        and not any(one.is_symlink() for one in (site, folder, *folder.parents))
+    )
+
+
+def _draft(site: Path) -> Path:
+    return site.with_name(f".{site.name}.draft")
 
 
 def _write(path: Path, body: bytes, like: Path) -> None:
@@ -170,13 +196,11 @@ class _Asking:
             raise typer.Exit(1) from None
         if answer.pop("ok"):
             return answer
+        if draft is not None and draft[1] is not None:
+            for told in (answer, *answer.get("mistakes", ())):
+                for name in {"file", "en", "zh"} & told.keys():
+                    told[name] = told[name].replace(str(_draft(draft[0])), str(draft[1]))
         for one in answer.get("mistakes", ()):
-            if (
-                draft is not None
-                and draft[1] is not None
-                and one["file"] == str(draft[0].with_name(f".{draft[0].name}.draft"))
-            ):
-                one["file"] = str(draft[1])
             where = f"{one['file']}:{one['line']}: " + (f"{one['path']}: " if one["path"] else "")
             if not self._as_json:
                 err.print(f"{where}{one['en']} / {one['zh']}", markup=False, highlight=False, soft_wrap=True)

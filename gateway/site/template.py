@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from drivers.contract import Driver
-from gateway.errors import ConfigError, Mistake
+from gateway.errors import ConfigError, DiskFault, Mistake, unread
 from gateway.model import Group, Kind, Point, PointClass, Text
 from gateway.site.plausible import CounterShape, QuantityShape, check_point, instead, plausibility
 from gateway.site.roles import CLASSES, ROLES
@@ -131,8 +131,8 @@ class Templates:
     """The templates of some directories, each read at most once. Collects their mistakes."""
 
     def __init__(self, directories: Sequence[Path], drivers: Mapping[str, Driver]) -> None:
-        """A name in an earlier directory hides the same name in a later one."""
-        found = [path for directory in reversed(directories) for path in sorted(directory.glob("*.yaml"))]
+        """A name in an earlier directory hides the same name in a later one. Raises `DiskFault` where one cannot be listed now."""
+        found = [path for directory in reversed(directories) for path in _listed(directory)]
         self._paths = {path.stem: path for path in found}
         self._drivers = drivers
         self._read: dict[str, Template | None] = {}
@@ -140,10 +140,12 @@ class Templates:
         self.mistakes: list[Mistake] = []
 
     def get(self, name: str) -> Template | None:
-        """None after telling its mistakes. `name` must be one of `names`."""
+        """None after telling its mistakes. `name` must be one of `names`. Raises `DiskFault`: that is no mistake."""
         if name not in self._read:
             try:
                 document = read(self._paths[name])
+            except DiskFault:
+                raise
             except ConfigError as error:
                 self.mistakes += error.mistakes
                 self._read[name] = None
@@ -161,6 +163,16 @@ class Templates:
         mistake = Mistake(template.document.file, template.document.line(keys), dotted(keys), text.en, text.zh)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
+
+
+def _listed(directory: Path) -> list[Path]:
+    """Its templates; none where there is no such directory. (`Path.glob` takes a disk that fails for an empty directory.)"""
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".yaml")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    except OSError as error:
+        raise unread(str(directory), error) from None
 
 
 def _template(name: str, document: Document, drivers: Mapping[str, Driver]) -> Template | None:

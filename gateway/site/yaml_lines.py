@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from gateway.errors import ConfigError, Mistake, unreadable
+from gateway.errors import ConfigError, Mistake, unread
 from gateway.model import Text
 
 Keys: TypeAlias = tuple[str | int, ...]
@@ -122,7 +122,7 @@ def dotted(keys: Keys) -> str:
 
 
 def read(path: Path) -> Document:
-    """Read a file; raises `ConfigError` if it cannot be read or is no YAML."""
+    """Read a file; raises `ConfigError` if it cannot be read or is no YAML, `DiskFault` if that is no fault of the file."""
     try:
         if path.is_dir():
             raise _fatal(str(path), 1, Text("这是目录，不是文件", "this is a directory, not a file"))
@@ -132,7 +132,7 @@ def read(path: Path) -> Document:
         with path.open("rb") as file:
             data = file.read(LIMIT_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise _fatal(str(path), 1, unreadable(error)) from None
+        raise unread(str(path), error) from None
     return parse(data, str(path))
 
 

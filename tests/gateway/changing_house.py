@@ -64,11 +64,18 @@ class House:
         self.path.write_text(self.text)
         self.socket = folder / "run" / "control.sock"
         self.task = None
+        self.proved = []
+        """When it was told that it had run for long enough."""
 
     async def __aenter__(self):
         self.socket.unlink(missing_ok=True)
         site, fallback = last_good.load(self.path)
-        run = watch(site, system(), last_known_good=fallback, path=self.path, terms=TERMS)
+        seams = system()
+
+        def proved():
+            self.proved.append(seams.clock.monotonic())
+
+        run = watch(site, seams, last_known_good=fallback, path=self.path, terms=TERMS, proved=proved)
         self.task = asyncio.create_task(run)
         await until(lambda: self.socket.exists() or self.task.done())
         assert not self.task.done(), self.task.exception()
@@ -104,7 +111,8 @@ class House:
         return await self.told("site", lambda answer: answer["stage"] in ("proved", "undone"))
 
     async def command(self, *words):
-        """`gengfu apply ...`, as a person types it."""
+        """`gengfu apply ...`, as a person types it, who is not there in its very first moment."""
+        await until(lambda: last_good.is_kept(self.path))
         given = ["apply", *map(str, words), "--socket", str(self.socket)]
         return await asyncio.to_thread(CliRunner().invoke, commands, given)
 

@@ -1,6 +1,7 @@
 """The reader of site files, a process of its own: `gateway.apart`."""
 
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -85,10 +86,61 @@ def test_a_reader_that_falls_is_no_mistake_in_the_file():
         reading.result()
 
 
-def test_a_disk_that_fails_is_no_mistake_in_the_file():
-    """The kernel answers EIO here, as it does for a card that is gone for a moment."""
-    with pytest.raises(RuntimeError, match="ended with 1"):
-        apart.load(Path("/proc/self/mem"))
+def test_a_reader_that_cannot_be_started_is_none_either():
+    """No memory for a process, or no file left for its pipe."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open("/dev/null", "rb") as lowest:
+        free = lowest.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(apart.Unread, match="cannot be started") as caught:
+            apart.Reading(Path("site.yaml"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "无法启动" in caught.value.text.zh
+
+
+def with_a_template_that_the_disk_does_not_give(folder):
+    """The demo's site with one of its templates beside it. The kernel answers EIO there, as for a card that is gone for a moment."""
+    path = folder / "site.yaml"
+    path.write_bytes((ROOT / "examples" / "demo" / "site.yaml").read_bytes())
+    (folder / "templates").mkdir(exist_ok=True)
+    (folder / "templates" / "generic_smoke_loop.yaml").symlink_to("/proc/self/mem")
+    return path
+
+
+def test_a_disk_that_fails_is_no_mistake_in_the_file(tmp_path):
+    """Nor in a template that it uses: what cannot be read, and that it is the disk, is told in both languages."""
+    path = with_a_template_that_the_disk_does_not_give(tmp_path)
+    for load, site, where in (
+        (apart.load, Path("/proc/self/mem"), "/proc/self/mem"),
+        (apart.judged, path, "generic_smoke_loop.yaml"),
+    ):
+        with pytest.raises(apart.Unread, match="Input/output error") as caught:
+            load(site, tmp_path)
+        assert caught.value.passing
+        assert where in caught.value.text.zh
+        assert "磁盘" in caught.value.text.zh
+
+
+def test_a_person_who_asks_is_told_the_same(tmp_path):
+    """`gengfu check` and its like read the file themselves."""
+    path = with_a_template_that_the_disk_does_not_give(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    (mistake,) = caught.value.mistakes
+    assert mistake.file.endswith("generic_smoke_loop.yaml")
+    assert "no mistake in the file" in mistake.en
+
+
+def test_a_start_whose_disk_fails_is_tried_again_and_says_nothing_of_the_version():
+    """75: systemd starts it anew for ever, and an update on trial is not left for it. 78 would be for good."""
+    told = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "run", "/proc/self/mem"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert told.returncode == 75
+    assert "/proc/self/mem" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def test_a_path_that_is_wrong_is_one(tmp_path):

@@ -1,7 +1,9 @@
 """A changed site in a gateway that goes on watching: two simulated lines, the whole daemon in this process, the command line."""
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 from itertools import pairwise
 
@@ -142,6 +144,65 @@ async def test_a_line_that_does_not_answer_any_more_undoes_the_change(house):
     assert [one["stage"] for one in await events(house.folder)] == ["applied", "undone"]
 
 
+async def test_a_change_that_is_undone_proves_nothing_and_a_minute_after_it_does(house):
+    """Neither the version nor the end of a crash loop: it had not run for a minute, and then it has."""
+    async with house:
+        await house.burning()
+        house.path.write_text(changed(house.text, (str(house.west.path), str(house.folder / "no-such-port"))))
+        assert (await house.apply())["stage"] == "trial"
+        before = len(house.proved)  # the start's own minute, on a busy machine
+        assert (await house.over())["stage"] == "undone"
+        assert len(house.proved) == before
+        running = (await house.ask("site"))["running"]
+        await until(lambda: len(house.proved) > before, 10.0)
+        assert (await house.ask("site"))["running"] == running
+        assert (await house.ask("site"))["fallback"]
+
+
+FALLS = "import os, signal, sys; 'judge' in sys.argv and os.kill(os.getpid(), signal.SIGKILL)"
+
+
+async def test_a_reader_that_falls_is_told_as_what_it_is(house, tmp_path_factory, monkeypatch):
+    """As where memory runs out: what happened, with which file, what to do, in both languages; nothing is changed."""
+    folder = tmp_path_factory.mktemp("falls")
+    (folder / "sitecustomize.py").write_text(FALLS)
+    new = house.folder / "new.yaml"
+    new.write_text(changed(house.text, ("alarms:\n", ANOTHER)))
+    async with house:
+        running = (await house.told("site", lambda answer: answer["running"]))["running"]
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+        answer = await house.apply()
+        told = await house.command(new, "--who", "Wang")
+        assert (await house.ask("site"))["running"] == running
+        assert (await house.ask("status"))["faults"] == {}, "it is no bug"
+    assert not answer["ok"]
+    assert "mistakes" not in answer
+    for words in (str(house.path), "memory", "nothing was changed", "journalctl"):
+        assert words in answer["en"]
+    for words in (str(house.path), "内存", "未作更改", "journalctl"):
+        assert words in answer["zh"]
+    assert told.exit_code == 1
+    assert "memory" in told.output
+    assert str(new) in told.output.replace("\n", "")
+    assert ".draft" not in told.output
+    assert house.path.read_text() == house.text
+    assert not last_good.is_doubted(house.path)
+
+
+async def test_a_template_that_the_disk_does_not_give_is_no_mistake_of_a_change(house):
+    """The same site runs on."""
+    (house.folder / "templates").mkdir()
+    async with house:
+        await house.told("site", lambda answer: answer["running"])
+        (house.folder / "templates" / "generic_smoke_loop.yaml").symlink_to("/proc/self/mem")
+        answer = await house.apply()
+        assert (await house.ask("status"))["faults"] == {}
+    assert not answer["ok"]
+    assert "mistakes" not in answer
+    assert "generic_smoke_loop.yaml" in answer["en"]
+    assert "nothing was changed" in answer["en"]
+
+
 async def test_a_start_within_the_trial_takes_the_site_from_before(house):
     """With its alarms as they stood, and the fault; the person has to apply once more."""
     async with house:
@@ -231,3 +292,52 @@ def test_without_a_gateway_the_command_says_so(tmp_path):
     told = CliRunner().invoke(commands, ["apply", "--socket", str(tmp_path / "none.sock")])
     assert told.exit_code == 1
     assert "no gateway answers" in told.output
+
+
+async def applied_to(socket, file, given):
+    """`gengfu apply GIVEN` at a gateway that says that its site file is FILE, and that it runs whatever it is given."""
+
+    connections = []
+
+    async def answer(reader, writer):
+        connections.append(asyncio.current_task())
+        while line := await reader.readline():
+            stage = "plan" if json.loads(line).get("dry") else "nothing"
+            told = {"ok": True, "file": str(file), "stage": stage, "digest": "", "change": {}, "gone": {}}
+            writer.write(json.dumps(told).encode() + b"\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(answer, socket):
+        words = ["apply", str(given), "--who", "Wang", "--socket", str(socket)]
+        told = await asyncio.to_thread(CliRunner().invoke, commands, words)
+        await asyncio.gather(*connections)
+        return told
+
+
+async def test_a_gateway_in_wrong_hands_does_not_choose_what_root_writes(tmp_path):
+    """`gengfu apply FILE` writes the site file that the gateway names, often as root: only one beside which it keeps its last
+    known good, and that lies where nobody but root and the caller can lead elsewhere."""
+    given, victim = tmp_path / "new.yaml", tmp_path / "etc" / "passwd"
+    given.write_text("a site")
+    victim.parent.mkdir()
+    victim.write_text("root")
+    link, own = victim.with_name("site.yaml"), tmp_path / "gateways"
+    link.symlink_to(victim)
+    last_good.stage(link)
+    last_good.keep(link)
+    own.mkdir()
+    (own / "site.yaml").write_text("site")
+    last_good.stage(own / "site.yaml")
+    last_good.keep(own / "site.yaml")
+    if os.geteuid() == 0:
+        shutil.chown(own, 65534)
+    for file in (victim, link, own / "site.yaml") if os.geteuid() == 0 else (victim, link):
+        told = await applied_to(tmp_path / "control.sock", file, given)
+        assert told.exit_code == 1, told.output
+        assert "does not look like its site file" in told.output.replace("\n", " ")
+        assert "网关所指的" in told.output
+    assert victim.read_text() == "root"
+    assert link.is_symlink()
+    assert (own / "site.yaml").read_text() == "site"
+    assert sorted(path.name for path in victim.parent.iterdir()) == [".site.yaml.last-good", "passwd", "site.yaml"]

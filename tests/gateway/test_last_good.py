@@ -163,6 +163,31 @@ def test_a_reader_that_falls_is_no_mistake_where_nothing_else_can_be_read(path, 
         load(alone, begun=fallen(alone))
 
 
+def test_a_template_that_the_disk_does_not_give_is_no_mistake_in_the_site(tmp_path):
+    """The kept copy runs; where there is none, nobody ends with 78 for it."""
+    path, template = tmp_path / "site.yaml", tmp_path / "templates" / "generic_smoke_loop.yaml"
+    template.parent.mkdir()
+    template.write_bytes((ROOT / "drivers" / "templates" / template.name).read_bytes())
+    path.write_text(GOOD, encoding="utf-8")
+    kept(path)
+    template.unlink()
+    template.symlink_to("/proc/self/mem")
+    assert load(path)[0].gateway.id == "demo-01"
+    refuse_kept(path)
+    with pytest.raises(apart.Unread, match="Input/output error"):
+        load(path)
+
+
+def test_mistakes_are_told_where_the_other_one_cannot_be_read(path, caplog):
+    path.write_text("gateway: []", encoding="utf-8")
+    copy = path.parent / ".site.yaml.last-good" / path.name
+    copy.unlink()
+    copy.symlink_to("/proc/self/mem")
+    with pytest.raises(apart.Unread, match="Input/output error"):
+        load(path)
+    assert f"{path}:1: gateway" in caplog.text
+
+
 def test_two_crashes_are_not_a_loop(path):
     starts = Starts(path, "a" * 32)
     starts.begin(10.0)

@@ -54,8 +54,11 @@ def machine(installed, tmp_path):
         made.close()
 
 
-def switch(opt, name):
-    (opt / "next").symlink_to(name)
+def put_on_trial(opt):
+    """As the installer does."""
+    (opt / NEW / "trial.0").symlink_to(OLD)
+    (opt / NEW / "undone").write_text(f"{NEW}\n")
+    (opt / "next").symlink_to(NEW)
     (opt / "next").replace(opt / "current")
 
 
@@ -71,8 +74,7 @@ def spoil(opt, how):
 def test_a_version_that_people_restart_again_and_again_is_not_left(machine):
     """The service manager says that it was asked to."""
     until(lambda: (machine.status() or {}).get("scans"), "the old version polls", machine)
-    (machine.opt / NEW / "trial").write_text(OLD + "\n")
-    switch(machine.opt, NEW)
+    put_on_trial(machine.opt)
     for _ in range(5):
         machine.run("systemctl", "restart", "gengfu")
     assert os.readlink(machine.opt / "current") == NEW
@@ -87,8 +89,7 @@ def test_a_bad_version_is_left_by_itself(machine):
     for how in SPOILT if os.environ.get("GENGFU_FAULTS") == "full" else SHARE:
         spoil(machine.opt, how)
         (machine.opt / "undone").unlink(missing_ok=True)
-        (machine.opt / NEW / "trial").write_text(OLD + "\n")
-        switch(machine.opt, NEW)
+        put_on_trial(machine.opt)
         began = time.monotonic()
         machine.run("systemctl", "--no-block", "restart", "gengfu")
         until((machine.opt / "undone").exists, f"a version that {how} is left", machine, PATIENCE_S)

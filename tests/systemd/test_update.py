@@ -6,17 +6,23 @@ The same on a booted systemd, with the real thing: test_booted_update.py.
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from gateway import version
+
 ROOT = Path(__file__).resolve().parents[2]
 OPT, UNIT = "opt/gengfu", "usr/local/lib/systemd/system/gengfu.service"
 SITE, JOURNAL = "etc/gengfu/site.yaml", "var/lib/gengfu/journal/alarm.db"
+STATE, RUN = "var/lib/gengfu", "run/gengfu"
 STEP = 1 if os.environ.get("GENGFU_FAULTS") == "full" else 7
 """Each how manieth command is the last one."""
 
@@ -50,11 +56,43 @@ step=$((step + 1))
 echo $step >"$STEPS/count"
 if [ $step = "${LAST:-0}" ]; then kill -9 0; fi
 if [ NAME != sync ]; then exec /usr/bin/NAME "$@"; else # nothing of this machine is synced: `disk` is the disk
-  /usr/bin/find "${@:-$BOX}" -type f -printf '%i\\n' >>"$STEPS/synced"
-  if [ $# = 0 ]; then /usr/bin/rm -rf "$STEPS/disk" && /usr/bin/cp -a "$BOX" "$STEPS/disk"; fi
+  if [ $# != 0 ]; then /usr/bin/find "$@" -maxdepth 0 -type f -printf '%i\\n' >>"$STEPS/synced"; exit; fi
+  /usr/bin/find "$BOX" -type f -printf '%i\\n' >>"$STEPS/synced"
+  /usr/bin/rm -rf "$STEPS/disk" && /usr/bin/cp -a "$BOX" "$STEPS/disk"
 fi
 """
-COMMANDS = ("mv", "ln", "rm", "cp", "mkdir", "sed", "sync", "chmod", "readlink", "head", "mktemp", "wc", "cmp", "tail")
+
+
+@contextmanager
+def full_disk():
+    """No file gets another byte, in this process and in what it starts; names can be made, moved and removed. (Python ignores
+    the signal for it; the shell hears of it as an error.)"""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+COMMANDS = (
+    "mv",
+    "ln",
+    "rm",
+    "cp",
+    "mkdir",
+    "sed",
+    "sync",
+    "chmod",
+    "readlink",
+    "head",
+    "mktemp",
+    "install",
+    "cmp",
+    "tail",
+)
 
 
 class Box:
@@ -78,6 +116,8 @@ class Box:
             self._script(f"steps/bin/{name}", SHIM.replace("NAME", name))
         self._script("steps/bin/systemctl", '#!/bin/sh\necho "$@" >>"$STEPS/systemctl"\n')
         self._script("uv", UV)
+        (folder / "quiet").mkdir()
+        self._script("quiet/systemctl", "#!/bin/sh\n")
         (folder / "gengfu").write_text(GENGFU)
         shutil.copytree(ROOT / "systemd", folder / "source/systemd")
         (folder / "source/gateway").mkdir()
@@ -86,7 +126,9 @@ class Box:
         for name, text in ((SITE, b"# mine\n"), (JOURNAL, b"what happened")):
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_bytes(text)
+        (self.root / RUN).mkdir(parents=True)
         self.prove("1.0")
+        self.ended()
 
     def _script(self, name, text):
         (self.folder / name).write_text(text)
@@ -125,6 +167,13 @@ class Box:
     def trial(self, verb, last=0, **more):
         return self.run(self.root / OPT / "current/service/trial.sh", verb, last, **more)
 
+    def bare_trial(self, verb, **more):
+        """Without the script's world around it, which writes itself."""
+        quiet = self.folder / "quiet"
+        there = {"PATH": f"{quiet}:/usr/bin:/bin", "DESTDIR": str(self.root), **more}
+        script = self.root / OPT / "current/service/trial.sh"
+        return subprocess.run(["sh", script, verb], env=there, text=True, capture_output=True, timeout=60)
+
     def commands(self):
         return int((self.steps / "count").read_text())
 
@@ -132,9 +181,17 @@ class Box:
         return os.readlink(self.root / OPT / "current")
 
     def prove(self, name):
-        note = self.root / "var/lib/gengfu/proved"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(name + "\n")
+        """As the daemon of that version does after a minute."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "prefix", str(self.root / OPT / name))
+            for kind, folder in (("STATE_DIRECTORY", STATE), ("RUNTIME_DIRECTORY", RUN)):
+                patch.setenv(kind, str(self.root / folder))
+            version.prove()
+
+    def ended(self):
+        """The service manager removes what lies in the folder of this run."""
+        shutil.rmtree(self.root / RUN)
+        (self.root / RUN).mkdir()
 
     def asked(self):
         """What the service manager was asked for."""
@@ -272,27 +329,107 @@ def test_a_start_that_somebody_stopped_says_nothing_of_the_version(updated, job,
 def test_a_version_that_ran_for_a_minute_stays(updated):
     updated.trial("begin")
     updated.prove("2.0")
+    updated.ended()
     for _ in range(5):
         assert updated.trial("begin").returncode == 0
     assert updated.current() == "2.0"
     assert not (updated.root / OPT / "undone").exists()
 
 
-@pytest.mark.parametrize("note", ["another", "huge", "pipe"])
-def test_what_the_gateway_writes_is_compared_and_no_more(updated, note):
-    """Root's script reads one file of the gateway's: nothing in it can hold the script up or end a trial that goes on."""
-    proved = updated.root / "var/lib/gengfu/proved"
-    proved.unlink()
-    match note:
-        case "another":
-            proved.write_text("2.0.1\n")
-        case "huge":
-            proved.write_text("2.0\n" * 100_000)
-        case "pipe":
-            os.mkfifo(proved)
-    for _ in range(4):
+def test_a_good_version_is_not_left_because_the_disk_is_full(updated):
+    """For weeks, with a power cut after each of its starts: that it runs needs no byte."""
+    with full_disk():
+        for _ in range(5):
+            assert updated.bare_trial("begin").returncode == 0
+            updated.prove("2.0")
+            updated.ended()
+    assert updated.current() == "2.0"
+
+
+def test_a_good_version_is_not_left_because_the_journals_disk_is_dead(updated):
+    """Nothing can be noted there, not even a name: what it noted for this run counts when it ends."""
+    shutil.rmtree(updated.root / STATE)
+    (updated.root / STATE).write_text("no folder")
+    for _ in range(5):
         assert updated.trial("begin").returncode == 0
-    assert updated.current() == "1.0"
+        updated.prove("2.0")
+        assert updated.trial("end", SERVICE_RESULT="signal", EXIT_STATUS="KILL").returncode == 0
+        updated.ended()
+    assert updated.current() == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("starts", "result", "status"),
+    [(3, "exit-code", "1"), (1, "exit-code", "78"), (1, "timeout", "0")],
+    ids=["ends", "no usable site", "hung"],
+)
+def test_a_bad_version_is_left_on_a_full_disk_too(updated, starts, result, status):
+    """And the gateway that runs again can say so."""
+    with full_disk():
+        for _ in range(starts):
+            assert updated.current() == "2.0"
+            assert updated.bare_trial("begin").returncode == 0
+            assert updated.bare_trial("end", SERVICE_RESULT=result, EXIT_STATUS=status).returncode == 0
+        assert updated.bare_trial("begin").returncode == 0
+        assert updated.current() == "1.0"
+        asked = updated.bare_trial("end", SERVICE_RESULT=result, EXIT_STATUS=status)
+        assert asked.returncode == 0
+    assert (updated.root / OPT / "undone").read_text() == "2.0\n"
+    assert updated.judge() == "1.0"
+    assert (updated.root / UNIT).read_text().splitlines()[-1] == "# 1.0", "as soon as there is room"
+
+
+def test_a_start_beside_a_running_gateway_says_nothing_of_the_version(updated):
+    """Somebody runs one by hand, and the service manager tries for hours (75)."""
+    for _ in range(5):
+        assert updated.trial("begin").returncode == 0
+        assert updated.trial("end", SERVICE_RESULT="exit-code", EXIT_STATUS="75").returncode == 0
+    assert updated.current() == "2.0"
+    updated.trial("begin")
+    assert updated.trial("end", SERVICE_RESULT="exit-code", EXIT_STATUS="78").returncode == 0
+    assert updated.current() == "1.0", "it is still on trial"
+
+
+def test_what_the_gateway_plants_is_neither_read_nor_written_nor_run_by_root(box):
+    """Links, pipes and huge files by every name that root's scripts use or may use in its folders, before an update and on trial:
+    nothing outside changes, nothing holds them up, and none of it ends a trial but the one name."""
+    box.version("2.0")
+    target = box.folder / "target"
+    target.write_text("root's own")
+    (box.root / SITE).unlink()
+    for name in ("proved", "proved.new", "proved-1.0", "proved-3.0", "undone", "trial", "trial.0"):
+        for folder in (STATE, RUN):
+            (box.root / folder / name).unlink(missing_ok=True)
+            (box.root / folder / name).symlink_to(target)
+    for name in ("site.yaml.new", "site.yaml"):
+        (box.root / "etc/gengfu" / name).symlink_to(target if name.endswith("new") else box.folder / "none")
+    os.mkfifo(box.root / STATE / "pipe")
+    done = box.install()
+    assert done.returncode == 0, done.stdout
+    for _ in range(4):
+        assert box.trial("begin").returncode == 0
+        assert box.trial("end", SERVICE_RESULT="exit-code", EXIT_STATUS="1").returncode == 0
+    assert box.current() == "1.0"
+    assert target.read_text() == "root's own"
+    assert not (box.folder / "none").exists()
+    assert (box.root / SITE).read_bytes() == (ROOT / "systemd/site.yaml").read_bytes()
+    assert not (box.root / SITE).is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "huge"])
+def test_a_gateway_can_say_that_its_version_runs_and_no_more(updated, kind):
+    """Whatever it makes of that name: root looks whether it is there."""
+    mark = updated.root / STATE / "proved-2.0"
+    match kind:
+        case "link":
+            mark.symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(mark)
+        case "huge":
+            mark.write_bytes(bytes(10_000_000))
+    for _ in range(5):
+        assert updated.trial("begin").returncode == 0
+    assert updated.current() == "2.0"
 
 
 def test_an_old_version_that_is_gone_is_not_gone_back_to(updated):
