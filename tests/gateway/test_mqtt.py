@@ -634,7 +634,6 @@ async def test_a_dial_that_is_given_up_closes_its_socket(pki, broker):
             task.result().session.close()
         await until(lambda: threading.active_count() == 1)
         await asyncio.sleep(0)  # what the thread handed over
-        gc.collect()
         left = [one for one in gc.get_objects() if isinstance(one, ssl.SSLSocket) and one.fileno() >= 0]
         assert left == [], f"given up at turn {at}"
         return not task.cancelled()
