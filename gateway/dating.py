@@ -1,10 +1,10 @@
 """The wall clock, watched: when it became trusted, when it jumped, and the floor that the next boot may rely on (law 2).
 
 Guarantees
-* Once the clock is trusted, and again whenever it was set by more than `MAPPED_S` since, one record maps this boot's
-  monotonic time to wall time: readers date with it what this boot recorded before. Committed records never change.
+* Once the clock is trusted, once it is so again, and whenever it was set by more than `MAPPED_S` since, one record maps this
+  boot's monotonic time to wall time: readers date with it what this boot recorded before. Committed records never change.
 * A jump of more than `JUMP_S`, trusted or not, is an event.
-* The floor (`gateway.clock`) is kept hourly and at the end, from a trusted clock only.
+* The floor (`gateway.clock`) is kept with each mapping, hourly and at the end, from a trusted clock only.
 
 It sets no clock, and no rule listens to it: rules run on monotonic time.
 """
@@ -41,7 +41,7 @@ class Dating:
     ) -> None:
         self._clock, self._record, self._keep = clock, record, keep
         self._mapped: float | None = None
-        """Wall minus monotonic time, as the last mapping said."""
+        """Wall minus monotonic time, as the last mapping said; None while the clock is not trusted."""
         self._seen: float | None = None
         self._kept_at = -math.inf
 
@@ -58,14 +58,17 @@ class Dating:
             body = payloads.clock_jump(self._clock.boot, now, now + self._seen, wall, trusted=trusted)
             self._record(payloads.CLOCK_JUMP, body)
         self._seen = lead
-        if trusted and (self._mapped is None or abs(lead - self._mapped) > MAPPED_S):
+        if not trusted:
+            self._mapped = None
+        elif self._mapped is None or abs(lead - self._mapped) > MAPPED_S:
             self._mapped = lead
             self._record(payloads.CLOCK, payloads.clock(self._clock.boot, now, wall))
-        if now - self._kept_at >= KEEP_S:
+            self.keep()
+        elif now - self._kept_at >= KEEP_S:
             self.keep()
 
     def keep(self) -> None:
-        """Hourly and at the end."""
+        """Now, and at the end."""
         if self._clock.trusted():
             self._kept_at = self._clock.monotonic()
             self._keep({FLOOR: f"{self._clock.wall():.0f}".encode()})

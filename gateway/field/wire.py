@@ -224,7 +224,8 @@ class Wire:
 
     def _on_readable(self) -> None:
         with self._tells.within:
-            assert self._port is not None
+            if self._port is None:  # the poll was given up in this turn of the loop, and the connection with it
+                return
             try:
                 data = self._port.read()
             except OSError as error:

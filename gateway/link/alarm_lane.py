@@ -3,6 +3,8 @@
 Guarantees
 * In order, each until it is settled (`gateway.link.delivery.Alarms`); what was never sent over this connection goes
   before what is sent again.
+* No more bytes under way than come back quickly, but one record always: on a slow link none is late for its acknowledgement
+  by those before it.
 * With a disk that fails, new alarms go first; those it hid come up once it is back.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from gateway.link.delivery import Alarms
+from gateway.link.delivery import Alarms, Budget
 from gateway.link.feed import Feed, Store
 from gateway.model import Record, UplinkSpec
 from gateway.wire import payloads
@@ -38,9 +40,11 @@ class AlarmLane:
         self._uplink, self._receipts, self._gateway = spec.id, spec.receipts, gateway
         self._store, self._on_stage, self._counters = store, on_stage, counters
         self._caught_up_at = 0.0
+        self._budget = Budget()
 
     def restart(self) -> None:
         """On a new connection."""
+        self._budget = Budget()
         self.owed.restart()
         self.feed.restart(self._store.position(self._uplink))
 
@@ -73,8 +77,12 @@ class AlarmLane:
             self._counters["alarms_gone"] += 1
         return read if isinstance(read, Record) else None
 
+    def fits(self, record: Record) -> bool:
+        """Whether it may go now. By its body: the attributes of a window of records are less than the smallest budget."""
+        return self._budget.fits(len(record.body))
+
     def take(self, record: Record, now: float) -> payloads.Message:
-        """It goes: the one that `next` gave."""
+        """The one that `next` gave is tried now; `sent` when it went."""
         buffer = self.feed.buffer
         if buffer and buffer[0] is record:
             buffer.popleft()
@@ -83,8 +91,13 @@ class AlarmLane:
         self.owed.sent(payloads.record_id(self._gateway, record), record, now)
         return payloads.encode(record, self._gateway, {})
 
-    def acknowledged(self, record: Record, code: int, now: float) -> None:
+    def sent(self, size: int) -> None:
+        """So many bytes are under way."""
+        self._budget.used += size
+
+    def acknowledged(self, record: Record, code: int, size: int, took_s: float, now: float) -> None:
         """The broker's PUBACK."""
+        self._budget.acknowledged(size, took_s)
         name = payloads.record_id(self._gateway, record)
         if owed := self.owed.owed.get(name):
             owed.refused = code > NO_SUBSCRIBERS

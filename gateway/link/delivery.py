@@ -261,9 +261,11 @@ class Telemetry:
 
 @dataclass(slots=True)
 class Budget:
-    """How many bytes of telemetry may be under way: what an alarm may have to wait behind, on a slow link too.
+    """How many bytes of a lane may be under way: what a new alarm may have to wait behind, and each acknowledgement too, which
+    has its time-out. On a slow link a window of records alone would be more than passes within that.
 
-    Starts at one pack; grows by what came back quickly, halves when an acknowledgement takes over a second.
+    Starts at one pack, which is as much as the largest alarm; grows by what came back quickly, halves when an acknowledgement
+    takes over a second.
     """
 
     allowed: int = SLOW_BYTES

@@ -3,7 +3,7 @@
 Guarantees
 * Alarms first: a new alarm goes before every telemetry record, and never waits for a slot that telemetry holds; after
   `TURN` alarms in a row one telemetry record goes, so that it never starves.
-* At most ``min(window, Receive Maximum)`` publishes are unacknowledged.
+* At most ``min(window, Receive Maximum)`` publishes are unacknowledged, and of each lane no more bytes than come back quickly.
 * Each try of a record has the same id. What goes next within a lane, and when again, is the lane's own.
 * A disk that hangs delays neither the other lane nor what comes back.
 """
@@ -110,8 +110,9 @@ class Outbox:
         """Publish one record, if one may go."""
         alarm = self._alarms.next(now)
         if alarm and self._turn < TURN:
-            self._turn += 1
-            return self._send_alarm(session, alarm, now)
+            fits = self._alarms.fits(alarm)
+            self._turn += fits
+            return fits and self._send_alarm(session, alarm, now)
         ready = None
         if not self._alarms.feed.unread:  # on a new connection alarms come first; a disk that fails says so in a second
             ready = self._telemetry.next(max(1, window * 8 // 10), session.maximum_packet_bytes, now)
@@ -120,7 +121,7 @@ class Outbox:
             self._telemetry.take(ready)
             self.in_flight[session.publish(ready.message)] = Sent(ready.record, now, ready.size)
             return True
-        return alarm is not None and self._send_alarm(session, alarm, now)
+        return alarm is not None and self._alarms.fits(alarm) and self._send_alarm(session, alarm, now)
 
     def _send_alarm(self, session: mqtt.Session, record: Record, now: float) -> bool:
         message = self._alarms.take(record, now)
@@ -129,6 +130,7 @@ class Outbox:
             self.counters["alarms_too_large"] += 1
         else:
             self.in_flight[session.publish(message)] = Sent(record, now, size)
+            self._alarms.sent(size)
         return True
 
     def sent(self, mid: int) -> None:
@@ -161,7 +163,7 @@ class Outbox:
         if sent.record is None:
             return
         if sent.record.lane is _ALARM:
-            self._alarms.acknowledged(sent.record, code, now)
+            self._alarms.acknowledged(sent.record, code, sent.size, now - sent.at, now)
         else:
             self._telemetry.acknowledged(sent.record, code, sent.size, now - sent.at, now)
 

@@ -4,8 +4,8 @@ Guarantees
 * TLS 1.3; the broker's certificate and alternative names are verified, the common name never counts; our own
   certificate is always offered; a private key that others can read is refused before it is loaded.
 * At 1970, with a clock that nobody has set yet (`Clock.behind`), dates are judged by the floor of the clock instead of by
-  OpenSSL: those of the authority's file and of the broker's own certificate; those of certificates between the two are
-  then not looked at. Everything else is verified as always.
+  OpenSSL: what had ended by then is over, what begins later may have begun. So are the authority's file and the broker's own
+  certificate; those of certificates between the two are then not looked at. Everything else is verified as always.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Trust:
     server_name: str
     """What the broker's certificate must name."""
     judged_at: float | None
-    """Wall time by which we judge dates ourselves; None: OpenSSL does."""
+    """Earliest wall time that it can be, by which we judge dates ourselves; None: OpenSSL does."""
 
     def wrap(self, plain: socket.socket) -> ssl.SSLSocket:
         """The handshake on a connected socket, within its time-out; the socket is closed when it fails.
@@ -78,8 +78,9 @@ def trust(spec: UplinkSpec, clock: Clock) -> Trust:
     return Trust(made, spec.server_name or spec.host, judged_at)
 
 
-def _check_life(life: certificates.Validity, now: float, whose: str) -> None:
-    if not life.begins <= now <= life.ends:
+def _check_life(life: certificates.Validity, floor: float, whose: str) -> None:
+    """At a time of which only the earliest is known."""
+    if life.ends < floor:
         error = ssl.SSLCertVerificationError(f"{whose} is not valid now")
         error.verify_message = f"{whose} is not valid at the earliest time that it can be"
         raise error

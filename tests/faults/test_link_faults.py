@@ -1,4 +1,4 @@
-"""R12, R13, R15, R17 with the real uplink over TLS against a scripted broker, in part behind our own proxy.
+"""R11 (large alarms on a slow link), R12, R13, R15, R17 with the real uplink over TLS against a scripted broker, in part behind our own proxy.
 
 GENGFU_FAULTS=full .venv/bin/pytest -s tests/faults/test_link_faults.py      the full figures
 """
@@ -17,12 +17,14 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.link import mqtt
+from gateway.model import Scan
 from gateway.store.worker import ThreadWorker
+from gateway.wire import pack
 from tests import certificates
 from tests.fake_broker import CLOSE, FakeBroker, late, silent, twice, wrong_id
 from tests.faults.tcp_proxy import Proxy
 from tests.gateway.test_uplink_wire import District, spec_of
-from tests.gateway.virtual import Bench
+from tests.gateway.virtual import LAYOUT, Bench
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,9 @@ TOLERANCE = 5
 BACK_GOAL_S, LAG_GOAL_S = 5, 0.1
 KEEPALIVE_S, PUBACK_S = (10, 10) if FULL else (2, 1)
 """The site's own, and shorter ones of the same kind: noticed within the one with data in flight, twice the other idle."""
+SLOW_KBIT, SLOW_PUBACK_S, LARGE_ALARMS = (64, 10, 40) if FULL else (320, 2, 14)
+LARGE_BYTES = 16 * 1024
+"""`gateway.wire.alarm.LARGEST_BYTES`."""
 ACKNOWLEDGEMENTS = 1_000 if FULL else 40
 FLAPS = 10_000 if FULL else 120
 MESSAGES = 20_000 if FULL else 1_000
@@ -52,6 +57,40 @@ def bench_of(tmp_path, spec, rng=lambda: 0.0, connect=mqtt.connect, **options):
 
 def note(text):
     sys.stderr.write(f"\n{text}\n")
+
+
+# R11
+
+
+async def test_large_alarms_on_a_slow_link_do_not_cost_the_connection(tmp_path, pki):
+    """Alarms of 16 KiB, the largest there are, at 64 kbit/s, more of them than can be acknowledged within the time for one:
+    each is sent once, over one connection, and a new alarm waits for those before it and for no more."""
+    loop = asyncio.get_running_loop()
+    async with FakeBroker(pki.server_context("broker")) as broker, Proxy(broker.port) as proxy:
+        broker.answer = district = District(broker)
+        spec = spec_of(pki, proxy.port, keepalive_s=KEEPALIVE_S)
+        async with bench_of(tmp_path, spec, puback_s=SLOW_PUBACK_S) as bench:
+            await until(lambda: bench.status()["connected"], 20)
+            proxy.bytes_per_s = SLOW_KBIT * 125
+            scans = [(LAYOUT, Scan("dev-1", 0, float(number), (number / 7,), b"\0"), None) for number in range(300)]
+            bench.telemetry(4, pack.encode(scans))
+            bench.alarm(LARGE_ALARMS, b"x" * LARGE_BYTES)
+            began = loop.time()
+            await until(lambda: len(district.stored) >= LARGE_ALARMS // 2, 600)
+            bench.alarm(1, b"fire")
+            asked, left = loop.time(), bench.status()["alarms_without_receipt"] + bench.status()["alarms_read_ahead"]
+            await until(lambda: any(publish.body == b"fire" for publish in district.stored.values()), 600)
+            waited_s, took_s = loop.time() - asked, loop.time() - began
+            counters = bench.status()["counters"]
+        sent = [publish.id for publish in broker.published if "sequence" in publish.properties]
+    note(
+        f"{LARGE_ALARMS} alarms of {LARGE_BYTES} bytes at {SLOW_KBIT} kbit/s, PUBACK within {SLOW_PUBACK_S} s: {len(sent)} sent, "
+        f"{len(set(sent))} different, {counters['connected']} connections, {took_s:.1f} s in all; a new one behind "
+        f"{left} of them after {waited_s:.1f} s"
+    )
+    assert counters["connected"] == 1
+    assert len(sent) == len(set(sent))
+    assert took_s < TOLERANCE * LARGE_ALARMS * (LARGE_BYTES + 8 * 1024) / proxy.bytes_per_s
 
 
 # R12

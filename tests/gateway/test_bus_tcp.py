@@ -1,6 +1,7 @@
 """The bus on real sockets: connections that are refused, die, go mute, lag behind or talk nonsense; pymodbus as the peer."""
 
 import asyncio
+import os
 import struct
 
 import pytest
@@ -258,3 +259,19 @@ async def until_well(bus, numbers, within_s=5.0):
         except BusError:
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.02)
+
+
+async def test_a_poll_given_up_as_its_answer_comes_ends_quietly(server, bus, numbers):
+    """Both in one turn of the loop, the giving up first: the connection is closed, and nothing ends in the loop."""
+    escaped, loop = [], asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: escaped.append(context))
+    server.script = lambda asked: []
+    poll = asyncio.ensure_future(bus.perform(numbers.ask(1)))
+    await until(lambda: server.requests)
+    sock = server.writers[0].get_extra_info("socket")
+    os.write(sock.fileno(), reply(server.requests[0]))
+    loop.call_soon(poll.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await poll
+    assert not bus.status()["up"]
+    assert escaped == []

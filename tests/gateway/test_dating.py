@@ -61,6 +61,28 @@ def test_a_small_step_of_a_trusted_clock_dates_anew_and_is_no_jump():
     assert book.kinds() == [payloads.CLOCK, payloads.CLOCK]
 
 
+def test_a_clock_that_lost_its_trust_dates_again_once_it_is_back():
+    """What was recorded meanwhile is not trusted, whatever the clock said: only a later mapping dates it."""
+    clock = HandClock()
+    book = Book(clock)
+    for trusted in (True, True, False, False, True, True):
+        clock.is_trusted = trusted
+        book.dating.look()
+        clock.advance(1)
+    assert [body["monotonic"] for _, body in book.records] == [1000.0, 1004.0]
+
+
+def test_a_clock_that_was_put_right_takes_the_wrong_floor_with_it():
+    """An NTP server said 2036 for a minute: a power cut in the hour after must not bring that back at the next boot."""
+    clock = HandClock(wall=2_090_000_000.0)
+    book = Book(clock)
+    book.dating.look()
+    clock.offset -= 290_000_000.0
+    clock.advance(60)
+    book.dating.look()
+    assert floor(book.kept) == clock.wall() == 1_800_000_060.0
+
+
 def test_the_floor_is_kept_hourly_and_only_from_a_trusted_clock():
     clock = HandClock(wall=1_795_400_000.0, trusted=False)
     book = Book(clock)
@@ -176,6 +198,8 @@ async def test_tls_at_1970_judges_dates_by_the_floor(tmp_path):
         await handshake("old", At1970(wall=now))
     with pytest.raises((ssl.SSLCertVerificationError, LinkError), match="not valid"):
         await handshake("broker", At1970(wall=now + 20 * year))
+    # A certificate that begins after the floor says only that it is later than that.
+    assert await handshake("broker", At1970(wall=now - 5 * year)) == "TLSv1.3"
 
 
 async def test_at_1970_everything_else_is_verified_as_always(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.wire import mqtt5
 from gateway.wire.payloads import Message
@@ -125,6 +126,51 @@ def test_an_inbound_length_is_read_at_every_width(number):
     packet = fake_broker.message("t", b"x" * number, qos=0)
     [read] = fed(packet, limit=2**20)
     assert len(read.body) == number
+
+
+def test_numbers_of_two_bytes_are_read_whole():
+    """Packet ids and lengths beyond 255, and the shortest form of a PUBACK with a code."""
+    topic = "t" * 300
+    assert fed(b"\x40\x03\x12\x34\x87" + fake_broker.message(topic, b"x", mid=0x1234)) == [
+        mqtt5.Taken(0x1234, 0x87),
+        mqtt5.Published(topic, b"x", False, 0x1234),
+    ]
+    told = Properties(PacketTypes.CONNACK)
+    told.ReasonString, told.ReceiveMaximum = "why " * 100, 5
+    connected = fake_broker.packet(2, 0, b"\x00\x00" + told.pack())
+    assert fed(connected) == [mqtt5.Connected(0, 5, mqtt5.MAXIMUM_PACKET_BYTES, None)]
+
+
+def test_retained_and_quality_of_service_are_told_apart():
+    """At QoS 0 there is no packet id, retained or not; QoS 2 is refused in either case."""
+    assert fed(fake_broker.message("t", b"x", qos=0, retain=True)) == [mqtt5.Published("t", b"x", True, 0)]
+    for retain in (False, True):
+        with pytest.raises(mqtt5.ProtocolError, match="QoS 2"):
+            fed(fake_broker.message("t", b"x", qos=2, retain=retain))
+    assert mqtt5.publish(1, RECORD)[0] == 0x32
+
+
+def test_what_a_broker_leaves_out_has_the_standards_meaning():
+    """MQTT 5: 3.2.2.3 no limits, 3.14.2.1 a DISCONNECT without a code is an ordinary one."""
+    assert fed(b"\x20\x02\x00\x00\xe0\x00") == [
+        mqtt5.Connected(0, 65_535, 268_435_455, None),
+        mqtt5.Disconnected(0),
+    ]
+
+
+@pytest.mark.parametrize("name", [b"\x21\x00\x00", b"\x27\x00\x00\x00\x00"], ids=["messages", "bytes"])
+def test_a_broker_that_takes_nothing_is_refused(name):
+    with pytest.raises(mqtt5.ProtocolError, match="limit of nothing"):
+        fed(fake_broker.packet(2, 0, b"\x00\x00" + bytes([len(name)]) + name))
+
+
+def test_the_reasons_are_those_of_another_library():
+    """In its words, but for capitals."""
+    names = ReasonCode(PacketTypes.CONNACK).names
+    for code, words in mqtt5.REASONS.items():
+        assert words.lower() in {name.lower() for name in names[code]}
+    assert "No matching subscribers" in names[mqtt5.NO_SUBSCRIBERS]
+    assert "Success" in names[mqtt5.SUCCESS]
 
 
 def test_a_reason_is_told_in_words_or_as_a_number():
