@@ -35,6 +35,7 @@ from gateway.clock import Clock
 from gateway.control import Answer, Caller, Refused, Talk
 from gateway.errors import BusError
 from gateway.field.line import Timing
+from gateway.ledger import Ledger
 from gateway.model import BusKind, BusSpec, Command, Device, Kind, Quality, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.poller import Poller, tapped
@@ -75,13 +76,20 @@ class Lending:
     """The tools' side of the control socket. Holds the pollers, changes no device."""
 
     def __init__(
-        self, site: Site, specs: Mapping[str, BusSpec], pollers: Mapping[str, Poller], pipeline: Pipeline, clock: Clock
+        self,
+        site: Site,
+        specs: Mapping[str, BusSpec],
+        pollers: Mapping[str, Poller],
+        pipeline: Pipeline,
+        ledger: Ledger,
+        clock: Clock,
     ) -> None:
         """`specs`: the buses that have a poller."""
         self._site = site
         self._specs = specs
         self._pollers = pollers
         self._pipeline = pipeline
+        self._ledger = ledger
         self._clock = clock
         self._devices = {device.id: device for device in site.devices}
         self._sessions: dict[int, str] = {}
@@ -108,7 +116,7 @@ class Lending:
         if not who:
             raise Refused(Text("请说明使用人（--who）", "say who you are (--who)"))
         who = f"{who} ({caller.peer})"
-        self._pipeline.record(payloads.TOOL, payloads.tool(tool, who, str(request.get("why") or "")[:200]))
+        self._ledger.record(payloads.TOOL, payloads.tool(tool, who, str(request.get("why") or "")[:200]))
         if id(caller) not in self._sessions:
             caller.leaving.append(partial(_forget, self._sessions, id(caller)))
         self._sessions[id(caller)] = tool

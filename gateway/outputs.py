@@ -53,7 +53,7 @@ class Outputs:
         command: Callable[[Command], Text | None],
         received_at: tuple[str, ...] = ("district",),
     ) -> None:
-        """`received_at`: stages of `gateway.pipeline.STAGES` at which the district has an alarm."""
+        """`received_at`: stages of `gateway.trail.STAGES` at which the district has an alarm."""
         self._outputs = outputs
         self.ends = ends
         """By output."""

@@ -17,7 +17,7 @@ from drivers import DRIVERS
 from gateway import __version__ as VERSION
 from gateway import guardroom, health
 from gateway.blueprint import Site
-from gateway.bridge import bridge
+from gateway.bridge import CLOCKS, bridge
 from gateway.certificates import Ending
 from gateway.change import Change
 from gateway.clock import Clock, SystemClock
@@ -28,16 +28,18 @@ from gateway.field.datagrams import Datagrams
 from gateway.field.listener import Listener
 from gateway.fitting import Fitting
 from gateway.health import Beat, Lag
+from gateway.ledger import Ledger
 from gateway.lending import Lending
 from gateway.link import mqtt
 from gateway.link.uplink import Uplink
 from gateway.mind import Left, Mind, mind
 from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
-from gateway.pipeline import CLOCKS, STATE, Pipeline
+from gateway.pipeline import STATE, Pipeline
 from gateway.plausible import Plausible
 from gateway.poller import Poller
 from gateway.restart import Guard
-from gateway.store.journal import Journal, Opened
+from gateway.store.journal import Journal
+from gateway.store.words import Opened
 from gateway.store.worker import ThreadWorker, Worker
 from gateway.trial import Heard, Seen, Terms
 from gateway.views import Views
@@ -88,12 +90,13 @@ class Parts:
         self.clock, self.guard, self.run_id, self._seams = clock, Guard(), opened.run, seams
         self.alarms, self.telemetry = alarms, telemetry
         self.mind = mind(site, clock.monotonic(), self.guard.call)
+        self.ledger = Ledger(alarms, clock, site.journal.telemetry_commit_s)
         self.pipeline = Pipeline(
             self.mind.engine,
             self.mind.specs,
             self.mind.reporter,
             self.mind.layouts,
-            alarms,
+            self.ledger,
             telemetry,
             clock,
             self.guard,
@@ -107,7 +110,7 @@ class Parts:
         """It runs another site than the file says."""
         made = self.make(site, [spec.id for spec in site.buses], [spec.id for spec in site.uplinks])
         self.buses, self.pollers, self.listeners, self.uplinks = made
-        self.dating = Dating(clock, self.pipeline.record, self.pipeline.keep)
+        self.dating = Dating(clock, self.ledger.record, self.ledger.keep)
         self.fitting = Fitting(self.pipeline, clock, self.guard)
         self._views = self._made_views(clock.monotonic())
         self._lending: Lending | None = None
@@ -204,7 +207,7 @@ class Parts:
         if open_port := DRIVERS[devices[0].driver].open_port:
             listen = open_port()
         port = Datagrams if spec.transport == "udp" else Listener
-        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard, self.pipeline.once_written)
+        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard, self.ledger.once_written)
 
     def _uplink(self, spec: UplinkSpec, site: Site) -> Uplink:
         return Uplink(
@@ -224,15 +227,11 @@ class Parts:
 
     def restore(self, opened: Opened) -> None:
         """Be as the last run was: alarms stand as they stood, delays run on."""
-        state = self.alarms.state()
-        saved = {key.removeprefix(STATE): body for key, body in state.items() if key.startswith(STATE)}
-        gap = bridge(state.get(CLOCKS), self.clock)
-        gone = self.engine.restore(saved, gap.shift_s, bridged=gap.sure)
+        gap = bridge(self.alarms.state().get(CLOCKS), self.clock)
+        gone = self.engine.restore(self.ledger.under(STATE), gap.shift_s, bridged=gap.sure)
         for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
-        watch = {
-            key.removeprefix(guardroom.STATE): body for key, body in state.items() if key.startswith(guardroom.STATE)
-        }
+        watch = self.ledger.under(guardroom.STATE)
         for name in self.post.restore(watch, gap.shift_s, self.clock.monotonic()):
             log.error(
                 "what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name
@@ -244,7 +243,7 @@ class Parts:
         standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
         set_aside = opened.set_aside.name if opened.set_aside else None
         previous_boot = opened.previous_boot or None
-        self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
+        self.ledger.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
     def health(
         self,
@@ -319,7 +318,7 @@ class Parts:
     def lending(self) -> Lending:
         """One for as long as the gateway lives: a tool's session outlives a change of the site."""
         if self._lending is None:
-            self._lending = Lending(self.site, self._specs(), self.pollers, self.pipeline, self.clock)
+            self._lending = Lending(self.site, self._specs(), self.pollers, self.pipeline, self.ledger, self.clock)
         return self._lending
 
     def _specs(self) -> dict[str, BusSpec]:
