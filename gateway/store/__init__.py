@@ -7,6 +7,7 @@
 | `writer`     | the loop | one transaction in flight, told in time, tried again                        |
 | `tail`       | the loop | what is in memory: not on the disk yet, and the newest that is              |
 | `reader`     | the loop | backlog and live records on one path                                        |
+| `owed`       | the loop | what its uplinks are still to get: what is gone, and told                   |
 | `settlement` | the loop | what each uplink has settled                                                |
 | `room`       | the loop | keeps the lane within its quota (`gateway.retention` decides)               |
 | `words`      | the loop | what a lane says of itself                                                  |

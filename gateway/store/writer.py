@@ -42,8 +42,8 @@ _TROUBLE_S = 2.0
 class Owner(Protocol):
     """What the writer asks and tells the journal it works for."""
 
-    settlement: Settlement
-
+    @property
+    def settlement(self) -> Settlement: ...
     def expected(self, durable: int, *, with_state: bool) -> Expected: ...
     def landed(self, batches: list[Batch], outcome: Outcome) -> None:
         """These are on the disk; called before they are told."""

@@ -244,7 +244,7 @@ async def test_a_damaged_page_behind_many_that_are_gone_stops_no_reader(tmp_path
     async with opened(path) as journal:
         told = asyncio.get_running_loop().create_future()
         drop = Drop(tuple(range(2, 151)), ((2, 150),))
-        journal.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
+        journal._owed.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
         assert await told is None
     async with opened(path) as journal:
         damage_page(journal, path, lambda content: content.index(b"0150" * 75))
