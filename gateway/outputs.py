@@ -29,8 +29,8 @@ from gateway.clock import Clock, Timer
 from gateway.ends import End, Push, Take
 from gateway.model import Action, AlarmClass, Command, FloodEdge, Level, Quality, Scan, Text, Transition
 from gateway.restart import Guard
-from rules.engine import Standing
 from rules.spec import AlarmSpec
+from rules.standing import Standing
 
 RENEW_S = 5.0
 LEAVE_S = 1.0

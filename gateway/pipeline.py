@@ -39,10 +39,11 @@ from gateway.wire import alarm, pack, payloads
 from gateway.wording import Wording
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine, Standing, Step
+from rules.engine import Engine, Step
 from rules.lifecycle import ASIDE
 from rules.post import ACTIONS, DEVICE, Post, PostSpec
 from rules.spec import AlarmSpec
+from rules.standing import Standing
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from gateway.model import Deadline, Device, Kind, Level, Place, Point, Quality, 
 from gateway.pipeline import Pipeline
 from gateway.restart import Guard
 from gateway.wire.reasons import REASONS
-from rules.engine import Engine, Standing
+from rules.engine import Engine
 from rules.lifecycle import ACTIVE, ASIDE
 from rules.load import STALE_S
+from rules.standing import Standing
 from rules.texts import advice
 from rules.truth import TRUE_UNCERTAIN
 
