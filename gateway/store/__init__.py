@@ -12,6 +12,7 @@
 | `room`       | the loop | keeps the lane within its quota (`gateway.retention` decides)               |
 | `words`      | the loop | what a lane says of itself                                                  |
 | `worker`     | a thread | the disk seam: who runs the jobs of one file                                |
+| `content`    | a thread | what a file holds: tables, items with their CRC                             |
 | `open`       | a thread | connect, check, create; a damaged file is set aside                         |
 | `file`       | a thread | transactions on the file                                                    |
 | `salvage`    | a thread | what can be saved around a damaged page, or out of a damaged file           |

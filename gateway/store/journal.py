@@ -29,8 +29,8 @@ from gateway.clock import Clock
 from gateway.errors import StorageError
 from gateway.model import Draft, Lane, Record
 from gateway.store.book import Book
+from gateway.store.content import Birth, Content
 from gateway.store.file import Drop, Expected, JournalFile, Outcome
-from gateway.store.open import Birth, Content
 from gateway.store.owed import Owed
 from gateway.store.ranges import Pair
 from gateway.store.reader import Reader

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.model import Lane, Record
 from gateway.store.book import Book
+from gateway.store.content import Content
 from gateway.store.file import Drop
-from gateway.store.open import Content
 from gateway.store.ranges import Pair, Ranges
 from gateway.store.settlement import Settlement
 from gateway.store.tail import Tail, Then

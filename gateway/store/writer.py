@@ -22,8 +22,8 @@ from typing import Protocol, TypeVar
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
 from gateway.model import Lane, Record
+from gateway.store.content import Item
 from gateway.store.file import Expected, JournalFile, Outcome, Work
-from gateway.store.open import Item
 from gateway.store.settlement import Settlement
 from gateway.store.tail import Batch, Tail
 from gateway.store.worker import Worker

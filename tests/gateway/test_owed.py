@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model import Draft, Lane
 from gateway.store.book import Book
-from gateway.store.open import Birth, Content
+from gateway.store.content import Birth, Content
 from gateway.store.owed import Owed
 from gateway.store.ranges import Ranges
 from gateway.store.tail import Tail
