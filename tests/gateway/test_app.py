@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from drivers.times import LONGEST_TIMEOUT_S
-from gateway.app import STALLED_S, Parts, Seams, stalled_s
 from gateway.control import ask
 from gateway.field.bus import Bus
 from gateway.field.line import Drain, Timing
 from gateway.last_good import load
 from gateway.model import BusKind, BusSpec, Device, Lane
+from gateway.parts import STALLED_S, Parts, Seams, stalled_s
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from tests.clocks import HandClock

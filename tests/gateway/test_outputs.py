@@ -21,7 +21,6 @@ from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
 from gateway import config
 from gateway.annunciator import Kind, OutputSpec
-from gateway.app import Parts, Seams
 from gateway.clock import SystemClock
 from gateway.control import Control
 from gateway.ends import PAUSES_S
@@ -29,6 +28,7 @@ from gateway.field.bus import Bus
 from gateway.fitting import Fitting
 from gateway.model import Action, AlarmClass, Deadline, Lane, Scan, Severity, State, Text, Transition
 from gateway.outputs import RENEW_S, Outputs
+from gateway.parts import Parts, Seams
 from gateway.restart import Guard
 from gateway.store.journal import Journal
 from gateway.store.worker import ThreadWorker

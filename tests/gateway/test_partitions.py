@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gateway import config, post_view
-from gateway.app import Parts, Seams
 from gateway.control import Control
 from gateway.field.bus import Bus
 from gateway.model import Lane, Quality, Scan
+from gateway.parts import Parts, Seams
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from gateway.wire import pack, payloads

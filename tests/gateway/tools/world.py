@@ -13,7 +13,8 @@ from firmware_sim.log import Log
 from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
 from gateway import config
-from gateway.app import system, watch
+from gateway.app import watch
+from gateway.parts import system
 
 TEMPLATES = Path(drivers.__file__).parent / "templates"
 
