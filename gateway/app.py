@@ -19,7 +19,6 @@ from pathlib import Path
 
 from gateway import apart, health, keys, last_good, version
 from gateway.blueprint import Site
-from gateway.bridge import bridge as bridge
 from gateway.changing import Changing
 from gateway.control import ask
 from gateway.crew import Crew
@@ -27,13 +26,10 @@ from gateway.dating import floor
 from gateway.desk import Desk
 from gateway.errors import ConfigError
 from gateway.model import Lane
-from gateway.parts import STALLED_S as STALLED_S
-from gateway.parts import Parts as Parts
-from gateway.parts import Seams as Seams
-from gateway.parts import stalled_s as stalled_s
-from gateway.parts import system as system
+from gateway.parts import Parts, Seams, system
 from gateway.restart import GaveUp
-from gateway.store.journal import Journal, Opened
+from gateway.store.journal import Journal
+from gateway.store.words import Opened
 from gateway.store.worker import Worker
 from gateway.trial import Terms
 

@@ -9,6 +9,15 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 
+CLOCKS = "clocks"
+"""Key of `clocks` in the alarm lane's state, as of the last commit."""
+
+
+def clocks(clock: Clock) -> bytes:
+    """Both clocks at one moment: what carries running times across a restart."""
+    now = {"boot": clock.boot, "at": clock.monotonic(), "wall": clock.wall(), "trusted": clock.trusted()}
+    return json.dumps(now).encode()
+
 
 class Bridge(NamedTuple):
     """From the clock of an earlier boot to this one's."""

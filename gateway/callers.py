@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from drivers import DRIVERS
 from gateway.clock import Clock
 from gateway.control import Answer, Caller, Refused, Talk, View
+from gateway.ledger import Ledger
 from gateway.model import Action, Command, Device, Text
-from gateway.pipeline import Pipeline
 from gateway.wire import payloads
 
 LONGEST_MIN = 255
@@ -32,10 +32,10 @@ class Port(Protocol):
 class Callers:
     """Answers for all such ports of a site."""
 
-    def __init__(self, devices: Sequence[Device], ports: Mapping[str, Port], pipeline: Pipeline, clock: Clock) -> None:
+    def __init__(self, devices: Sequence[Device], ports: Mapping[str, Port], ledger: Ledger, clock: Clock) -> None:
         self._devices = {device.id: device for device in devices if device.bus in ports}
         self._ports = ports
-        self._pipeline = pipeline
+        self._ledger = ledger
         self._clock = clock
 
     def views(self) -> dict[str, View]:
@@ -61,7 +61,7 @@ class Callers:
         who, why = f"{said} ({caller.peer})", str(request.get("why") or "")[:200]
         command = Command(Action.DUTY_CHECK, name, who, self._clock.monotonic(), why, for_s=60.0 * minutes)
         refused = self._send(name, minutes)
-        self._pipeline.record(payloads.COMMAND, payloads.command(command, refused))
+        self._ledger.record(payloads.COMMAND, payloads.command(command, refused))
         if refused:
             raise Refused(refused)
         return {"who": who, "device": name, "minutes": minutes}

@@ -305,7 +305,7 @@ class Changing:
         await self._shelf.do(self._proved)
         await self._shelf.prove()
         body = payloads.site("proved", ITSELF, "", (on.digest, self._digest))
-        self._parts.pipeline.record(payloads.SITE, body)
+        self._parts.ledger.record(payloads.SITE, body)
         log.info("the changed site has proved itself 新站点配置已确认")
 
     async def _undo(self, on: Trial, why: Text) -> None:

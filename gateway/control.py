@@ -117,6 +117,8 @@ class Control:
                 await asyncio.wait_for(writer.drain(), IDLE_S)
         except (TimeoutError, ConnectionError, ValueError, asyncio.LimitOverrunError):
             pass  # gone, silent or sending an endless line: the connection ends, nothing else does
+        except asyncio.CancelledError:
+            pass  # the gateway ends, and this task is only the connection's; Python 3.11 would log its end as an error
         finally:
             self._open -= 1
             writer.close()

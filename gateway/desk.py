@@ -34,7 +34,7 @@ class Desk:
             parts.pipeline.command,
             parts.clock,
             parts.guard,
-            parts.pipeline.written,
+            parts.ledger.written,
             self._talks,
         )
         self._crew.start("control", control.run)
@@ -50,7 +50,7 @@ class Desk:
     def _fill(self) -> None:
         parts = self._parts
         assert self._changing is not None
-        callers = Callers(parts.site.devices, parts.listeners, parts.pipeline, parts.clock)
+        callers = Callers(parts.site.devices, parts.listeners, parts.ledger, parts.clock)
         self._views.clear()
         self._views |= parts.views().table() | callers.views() | post_view.table(parts.post, parts.clock)
         self._views |= self._changing.views()

@@ -51,7 +51,7 @@ class Fitting:
                 self.outputs.watch(key, found(site, key.end)[2])
         if any(not isinstance(key.end, Line) for key in room.keys):
             self._pipeline.taps.append(self.outputs.hear)
-        self.outputs.begin(self._pipeline.alarms(), self._pipeline.stage)
+        self.outputs.begin(self._pipeline.alarms(), self._pipeline.trail.stage)
         self._pipeline.local = self.outputs
 
     def _end(self, site: Site, output: str, where: str | Line, pollers: Mapping[str, Poller]) -> tuple[object, End]:

@@ -19,10 +19,11 @@ from gateway.plausible import Plausible
 from rules import post, virtual
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine, Standing
+from rules.engine import Engine
 from rules.guard import Guard, unguarded
 from rules.scenario import Track
 from rules.spec import AlarmSpec
+from rules.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

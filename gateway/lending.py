@@ -7,22 +7,15 @@ Guarantees
   drivers'. Nothing a tool asks enters the rules or the telemetry.
 * One exchange is one idle slot (`gateway.slots`): a safety poll never waits for two. When the tool's connection ends, what
   it asked is dropped, and its taps with it.
-* The bytes of a line on which a device tells texts (card numbers) are told to nobody.
-* What a tap keeps is bounded: `KEPT` events, then the oldest go and are counted.
-* A tap begins with the points of its devices, group by group, and ends when a new site has others: no value is ever told under
-  another point's name.
 
-Requests: ``tool`` (begin), ``exchange`` (bus, request in hex, timeout_s), ``peek`` (device, group), ``tap`` (bus or device, or all) and then
-``taps`` again and again.
+Requests: ``tool`` (begin), ``exchange`` (bus, request in hex, timeout_s), ``peek`` (device, group); ``tap`` and ``taps``:
+`gateway.listening`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -35,70 +28,57 @@ from gateway.clock import Clock
 from gateway.control import Answer, Caller, Refused, Talk
 from gateway.errors import BusError
 from gateway.field.line import Timing
-from gateway.model import BusKind, BusSpec, Command, Device, Kind, Quality, Scan, Text
+from gateway.ledger import Ledger
+from gateway.listening import Listening
+from gateway.model import BusKind, BusSpec, Device, Quality, Scan, Text
 from gateway.pipeline import Pipeline
 from gateway.poller import Poller, tapped
 from gateway.wire import payloads
 
-Layout = dict[str, list[list[str]]]
-"""Device -> its groups -> the names of their points."""
 TOOLS = ("scan", "peek", "record")
 PATIENCE_S = 15.0
 """Longest wait for an idle slot."""
 SHORTEST_TIMEOUT_S = 0.02
 LONGEST_REQUEST_BYTES = 16
 LONGEST_REPLY_BYTES = 256
-KEPT = 2000
-AT_ONCE = 200
-LONGEST_TAP_S = 5.0
-
-
-@dataclass(slots=True)
-class _Taps:
-    """What one tool hears."""
-
-    points: Layout = field(default_factory=dict)
-    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
-    dropped: int = 0
-    more: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: bool = False
-
-    def put(self, event: dict[str, Any]) -> None:
-        if self.ended:
-            return
-        self.dropped += len(self.events) == KEPT
-        self.events.append(event)
-        self.more.set()
 
 
 class Lending:
     """The tools' side of the control socket. Holds the pollers, changes no device."""
 
     def __init__(
-        self, site: Site, specs: Mapping[str, BusSpec], pollers: Mapping[str, Poller], pipeline: Pipeline, clock: Clock
+        self,
+        site: Site,
+        specs: Mapping[str, BusSpec],
+        pollers: Mapping[str, Poller],
+        pipeline: Pipeline,
+        ledger: Ledger,
+        clock: Clock,
     ) -> None:
         """`specs`: the buses that have a poller."""
         self._site = site
         self._specs = specs
         self._pollers = pollers
-        self._pipeline = pipeline
+        self._ledger = ledger
         self._clock = clock
         self._devices = {device.id: device for device in site.devices}
         self._sessions: dict[int, str] = {}
-        self._taps: dict[int, _Taps] = {}
+        self._listening = Listening(site, pollers, pipeline, clock)
 
     def adopt(self, site: Site, specs: Mapping[str, BusSpec], pollers: Mapping[str, Poller]) -> None:
         """Another site; who has begun goes on, and hears no bytes of a bus that was started again."""
         self._site, self._specs, self._pollers = site, specs, pollers
         self._devices = {device.id: device for device in site.devices}
-        now = layout(site.devices)
-        for taps in self._taps.values():
-            if any(now.get(device) != points for device, points in taps.points.items()):
-                taps.ended = True
-                taps.more.set()
+        self._listening.adopt(site, pollers)
 
     def table(self) -> dict[str, Talk]:
-        return {"tool": self._begin, "exchange": self._ask, "peek": self._peek, "tap": self._tap, "taps": self._heard}
+        return {
+            "tool": self._begin,
+            "exchange": self._ask,
+            "peek": self._peek,
+            "tap": self._tap,
+            "taps": self._listening.heard,
+        }
 
     async def _begin(self, request: Mapping[str, Any], caller: Caller) -> Answer:
         tool = str(request.get("tool", ""))
@@ -108,9 +88,9 @@ class Lending:
         if not who:
             raise Refused(Text("请说明使用人（--who）", "say who you are (--who)"))
         who = f"{who} ({caller.peer})"
-        self._pipeline.record(payloads.TOOL, payloads.tool(tool, who, str(request.get("why") or "")[:200]))
+        self._ledger.record(payloads.TOOL, payloads.tool(tool, who, str(request.get("why") or "")[:200]))
         if id(caller) not in self._sessions:
-            caller.leaving.append(partial(_forget, self._sessions, id(caller)))
+            caller.leaving.append(partial(self._sessions.__delitem__, id(caller)))
         self._sessions[id(caller)] = tool
         return {"who": who, **self._about()}
 
@@ -210,75 +190,8 @@ class Lending:
         return result
 
     async def _tap(self, request: Mapping[str, Any], caller: Caller) -> Answer:
-        """Begin to listen: to the scans (and commands) of a device, of a bus's devices, or of all; and to the bus's bytes."""
         self._check(caller)
-        if id(caller) in self._taps:
-            raise Refused(Text("已在监听", "this connection listens already"))
-        bus, device = str(request.get("bus") or ""), str(request.get("device") or "")
-        if (bus and bus not in self._pollers and bus not in {spec.id for spec in self._site.buses}) or (
-            device and device not in self._devices
-        ):
-            raise Refused(Text("没有这条总线或设备", "there is no such bus or device"))
-        heard = {one.id for one in self._site.devices if one.id == device or one.bus == bus or not (bus or device)}
-        points = layout(one for one in self._site.devices if one.id in heard)
-        taps = self._taps[id(caller)] = _Taps(points)
-        tap = partial(self._scanned, taps, heard)
-        self._pipeline.taps.append(tap)
-        caller.leaving.append(lambda: self._pipeline.taps.remove(tap))
-        caller.leaving.append(partial(_forget, self._taps, id(caller)))
-        for name in self._pollers if not (bus or device) else (bus,) if bus in self._pollers else ():
-            self._tap_bytes(name, taps, caller)
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        return {"devices": sorted(heard), "points": points, "at": now, "wall": wall}
-
-    def _tap_bytes(self, name: str, taps: _Taps, caller: Caller) -> None:
-        if any(tells_texts(device) for device in self._site.devices if device.bus == name):
-            return
-        poller = self._pollers[name]
-
-        def tell(way: str, data: bytes) -> None:
-            taps.put({"at": self._clock.monotonic(), "bus": name, way: data.hex()})
-
-        poller.taps.append(tell)
-        caller.leaving.append(lambda: poller.taps.remove(tell))
-
-    def _scanned(self, taps: _Taps, heard: set[str], event: Scan | Command) -> None:
-        if isinstance(event, Scan):
-            if event.device in heard:
-                qualities = list(event.qualities)
-                values = list(event.values)
-                taps.put(
-                    {
-                        "at": event.at,
-                        "device": event.device,
-                        "group": event.group,
-                        "values": values,
-                        "qualities": qualities,
-                    }
-                )
-        else:
-            taps.put({"at": event.at, "command": {"action": event.action.value, "alarm": event.alarm}})
-
-    async def _heard(self, request: Mapping[str, Any], caller: Caller) -> Answer:
-        taps = self._taps.get(id(caller))
-        if taps is None:
-            raise Refused(Text("先开始监听", "begin with tap"))
-        given = request.get("wait_s")
-        wait_s = (
-            given if isinstance(given, int | float) and 0 <= given <= LONGEST_TAP_S else 1.0
-        )  # never NaN: the loop's heap
-        if not taps.events and taps.ended:
-            raise Refused(
-                Text(
-                    "站点配置已更换，测点不同，监听结束", "the site has been changed, its points differ: this ends here"
-                )
-            )
-        if not taps.events:
-            taps.more.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(taps.more.wait(), wait_s)
-        events = [taps.events.popleft() for _ in range(min(AT_ONCE, len(taps.events)))]
-        return {"events": events, "dropped": taps.dropped}
+        return self._listening.begin(request, caller)
 
     def _check(self, caller: Caller) -> None:
         if id(caller) not in self._sessions:
@@ -302,16 +215,6 @@ def worst_s(spec: BusSpec, exchange: Exchange, reply_bytes: int) -> float:
     return timing.silence_s + characters_s + timeout_s + max(timing.quiet_s, exchange.settle_s)
 
 
-def layout(devices: Iterable[Device]) -> Layout:
-    """The names of the points of each device, group by group, in the order of a scan's values."""
-    return {device.id: [[point.name for point in group.points] for group in device.groups] for device in devices}
-
-
-def tells_texts(device: Device) -> bool:
-    """Whether personal data may be in its bytes."""
-    return any(point.kind is Kind.TEXT for group in device.groups for point in group.points)
-
-
 def _one(poll: Generator[Exchange, Reply, Scan], exchange: Exchange) -> Generator[Exchange, Reply, Exchange | Scan]:
     """One exchange of a poll; returns its next one or its scan. The driver judges the reply here, so that the bus drains
     the line after one that cannot be trusted."""
@@ -332,10 +235,6 @@ def _stepped(step: Callable[[], Exchange]) -> Exchange | Scan:
     except StopIteration as end:
         scan: Scan = end.value
         return scan
-
-
-def _forget(kept: dict[int, Any], caller: int) -> None:
-    kept.pop(caller, None)
 
 
 def _is_rtu(spec: BusSpec) -> bool:

@@ -425,9 +425,9 @@ class Record:
 class BusKind(StrEnum):
     SERIAL = "serial"
     TCP = "tcp"
-    """One connection to a Modbus TCP server."""
+    """One connection: to a Modbus TCP server, or to a serial server (`BusSpec.rtu`)."""
     LISTEN = "listen"
-    """A TCP port on which terminals call us."""
+    """A port (TCP or UDP) on which devices call us."""
 
 
 @dataclass(frozen=True, slots=True)

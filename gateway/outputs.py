@@ -29,8 +29,8 @@ from gateway.clock import Clock, Timer
 from gateway.ends import End, Push, Take
 from gateway.model import Action, AlarmClass, Command, FloodEdge, Level, Quality, Scan, Text, Transition
 from gateway.restart import Guard
-from rules.engine import Standing
 from rules.spec import AlarmSpec
+from rules.standing import Standing
 
 RENEW_S = 5.0
 LEAVE_S = 1.0
@@ -53,7 +53,7 @@ class Outputs:
         command: Callable[[Command], Text | None],
         received_at: tuple[str, ...] = ("district",),
     ) -> None:
-        """`received_at`: stages of `gateway.pipeline.STAGES` at which the district has an alarm."""
+        """`received_at`: stages of `gateway.trail.STAGES` at which the district has an alarm."""
         self._outputs = outputs
         self.ends = ends
         """By output."""

@@ -11,37 +11,35 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from drivers import DRIVERS
 from gateway import __version__ as VERSION
 from gateway import guardroom, health
 from gateway.blueprint import Site
-from gateway.bridge import bridge
+from gateway.bridge import CLOCKS, bridge
 from gateway.certificates import Ending
 from gateway.change import Change
 from gateway.clock import Clock, SystemClock
 from gateway.crew import Run
 from gateway.dating import Dating
 from gateway.field.bus import Bus
-from gateway.field.datagrams import Datagrams
-from gateway.field.listener import Listener
 from gateway.fitting import Fitting
 from gateway.health import Beat, Lag
+from gateway.ledger import Ledger
 from gateway.lending import Lending
 from gateway.link import mqtt
-from gateway.link.uplink import Uplink
+from gateway.making import Fresh, Making, on
 from gateway.mind import Left, Mind, mind
-from gateway.model import BusKind, BusSpec, Device, Lane, UplinkSpec
-from gateway.pipeline import CLOCKS, STATE, Pipeline
+from gateway.model import BusSpec, Device, Lane
+from gateway.pipeline import STATE, Pipeline
 from gateway.plausible import Plausible
-from gateway.poller import Poller
 from gateway.restart import Guard
-from gateway.store.journal import Journal, Opened
+from gateway.store.journal import Journal
+from gateway.store.words import Opened
 from gateway.store.worker import ThreadWorker, Worker
 from gateway.trial import Heard, Seen, Terms
 from gateway.views import Views
-from gateway.wire import pack, payloads
+from gateway.wire import payloads
 from rules import post
 from rules import spec as rules_spec
 from rules.engine import Engine
@@ -71,29 +69,21 @@ def system() -> Seams:
     return Seams(SystemClock(), ThreadWorker, Bus, mqtt.connect, random.random, secrets.token_hex)
 
 
-class Fresh(NamedTuple):
-    """Objects that nobody has started yet, by id."""
-
-    buses: dict[str, Bus]
-    pollers: dict[str, Poller]
-    listeners: dict[str, Listener | Datagrams]
-    uplinks: dict[str, Uplink]
-
-
 class Parts:
     """Everything that runs, made from a site; `watch` starts it."""
 
     def __init__(self, site: Site, seams: Seams, alarms: Journal, telemetry: Journal, opened: Opened) -> None:
         clock = seams.clock
-        self.clock, self.guard, self.run_id, self._seams = clock, Guard(), opened.run, seams
+        self.clock, self.guard = clock, Guard()
         self.alarms, self.telemetry = alarms, telemetry
         self.mind = mind(site, clock.monotonic(), self.guard.call)
+        self.ledger = Ledger(alarms, clock, site.journal.telemetry_commit_s)
         self.pipeline = Pipeline(
             self.mind.engine,
             self.mind.specs,
             self.mind.reporter,
             self.mind.layouts,
-            alarms,
+            self.ledger,
             telemetry,
             clock,
             self.guard,
@@ -105,9 +95,21 @@ class Parts:
         )
         self.fallback = False
         """It runs another site than the file says."""
+        self._making = Making(
+            seams.bus,
+            seams.connect,
+            seams.random,
+            clock,
+            self.guard,
+            self.pipeline,
+            self.ledger,
+            (alarms, telemetry),
+            opened.run,
+            self._twice,
+        )
         made = self.make(site, [spec.id for spec in site.buses], [spec.id for spec in site.uplinks])
         self.buses, self.pollers, self.listeners, self.uplinks = made
-        self.dating = Dating(clock, self.pipeline.record, self.pipeline.keep)
+        self.dating = Dating(clock, self.ledger.record, self.ledger.keep)
         self.fitting = Fitting(self.pipeline, clock, self.guard)
         self._views = self._made_views(clock.monotonic())
         self._lending: Lending | None = None
@@ -135,16 +137,7 @@ class Parts:
 
     def make(self, site: Site, buses: Collection[str], uplinks: Collection[str]) -> Fresh:
         """Those of these names that the site uses. Opens nothing."""
-        used = [spec for spec in site.buses if spec.id in buses and _on(site, spec.id)]
-        made = {spec.id: self._seams.bus(spec, self.clock) for spec in used if spec.kind is not BusKind.LISTEN}
-        for name, bus in made.items():
-            bus.twice = partial(self._twice, name)
-        return Fresh(
-            made,
-            {name: self._poller(bus, _on(site, name)) for name, bus in made.items()},
-            {spec.id: self._listener(spec, _on(site, spec.id)) for spec in used if spec.kind is BusKind.LISTEN},
-            {spec.id: self._uplink(spec, site) for spec in site.uplinks if spec.id in uplinks},
-        )
+        return self._making.make(site, buses, uplinks)
 
     def change(self, to: Mind, change: Change, fresh: Fresh, left: Left, body: bytes) -> Left:
         """The site `to` from this moment on; buses that it does not have, or has otherwise, are stopped. `left`: states of
@@ -186,53 +179,17 @@ class Parts:
             lane.keep_uplinks(self.uplinks)
 
     def _twice(self, bus: str, address: int | str) -> None:
-        for device in _on(self.site, bus):
+        for device in on(self.site, bus):
             if device.address == address and self.plausible.double(device.id, self.clock.monotonic()):
                 log.error("%s: two devices answer for address %s of bus %s", device.id, address, bus)
 
-    def _poller(self, bus: Bus, devices: list[Device]) -> Poller:
-        polls = {}
-        for device in devices:
-            opened = DRIVERS[device.driver].open
-            assert opened is not None  # config lets only drivers that ask onto such a bus
-            polls[device.id] = opened(device, bus.spec.speaks)
-        return Poller(bus, devices, polls, self.clock, self.pipeline.take, self.guard)
-
-    def _listener(self, spec: BusSpec, devices: list[Device]) -> Listener | Datagrams:
-        listen = DRIVERS[devices[0].driver].listen
-        assert listen is not None  # config lets only one driver, one that is spoken to, onto such a bus
-        if open_port := DRIVERS[devices[0].driver].open_port:
-            listen = open_port()
-        port = Datagrams if spec.transport == "udp" else Listener
-        return port(spec, devices, listen, self.clock, self.pipeline.take, self.guard, self.pipeline.once_written)
-
-    def _uplink(self, spec: UplinkSpec, site: Site) -> Uplink:
-        return Uplink(
-            spec,
-            site.gateway.id,
-            self.clock,
-            self.alarms,
-            self.telemetry,
-            pack.Layouts(self.telemetry.state),
-            self._seams.random,
-            self._seams.connect,
-            self.pipeline.reached,
-            version=VERSION,
-            run=self.run_id,
-            simulated=any(device.simulated for device in site.devices),
-        )
-
     def restore(self, opened: Opened) -> None:
         """Be as the last run was: alarms stand as they stood, delays run on."""
-        state = self.alarms.state()
-        saved = {key.removeprefix(STATE): body for key, body in state.items() if key.startswith(STATE)}
-        gap = bridge(state.get(CLOCKS), self.clock)
-        gone = self.engine.restore(saved, gap.shift_s, bridged=gap.sure)
+        gap = bridge(self.alarms.state().get(CLOCKS), self.clock)
+        gone = self.engine.restore(self.ledger.under(STATE), gap.shift_s, bridged=gap.sure)
         for name in gone:
             log.warning("the saved state of alarm %s cannot be used: unreadable, or no such alarm in this site", name)
-        watch = {
-            key.removeprefix(guardroom.STATE): body for key, body in state.items() if key.startswith(guardroom.STATE)
-        }
+        watch = self.ledger.under(guardroom.STATE)
         for name in self.post.restore(watch, gap.shift_s, self.clock.monotonic()):
             log.error(
                 "what was set for %s/%s cannot be used: unreadable, or no such partition or level", post.DEVICE, name
@@ -244,7 +201,7 @@ class Parts:
         standing = [name for name, alarm in self.engine.alarms().items() if alarm.since is not None]
         set_aside = opened.set_aside.name if opened.set_aside else None
         previous_boot = opened.previous_boot or None
-        self.pipeline.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
+        self.ledger.record(payloads.RUN, payloads.run(VERSION, previous_boot, standing, gone, set_aside))
 
     def health(
         self,
@@ -291,7 +248,7 @@ class Parts:
     def _made_progress(self) -> dict[str, tuple[Callable[[], float], float]]:
         return {
             **{
-                f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec, _on(self.site, name)))
+                f"bus {name}": (partial(self._polled, name), stalled_s(self.buses[name].spec, on(self.site, name)))
                 for name in self.pollers
             },
             **{f"bus {name}": (partial(getattr, one, "progress"), STALLED_S) for name, one in self.listeners.items()},
@@ -319,7 +276,7 @@ class Parts:
     def lending(self) -> Lending:
         """One for as long as the gateway lives: a tool's session outlives a change of the site."""
         if self._lending is None:
-            self._lending = Lending(self.site, self._specs(), self.pollers, self.pipeline, self.clock)
+            self._lending = Lending(self.site, self._specs(), self.pollers, self.pipeline, self.ledger, self.clock)
         return self._lending
 
     def _specs(self) -> dict[str, BusSpec]:
@@ -360,10 +317,6 @@ def _counters(lane: Journal) -> Callable[[], object]:
         return counters
 
     return status
-
-
-def _on(site: Site, bus: str) -> list[Device]:
-    return [device for device in site.devices if device.bus == bus]
 
 
 def _renew(table: dict[str, T], new: Mapping[str, T], gone: Collection[str]) -> None:

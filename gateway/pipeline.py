@@ -1,88 +1,60 @@
 """From scans and commands to committed records: the one way that everything takes.
 
     scan | command -> engine.step -> transitions + changed state -> outputs, at once
-                                                                 -> alarm lane, at once -> announce
-                   -> report by exception -> burst -> packs -> telemetry lane, 30 ms after a burst's first scan
+                                                                 -> alarm lane (`gateway.ledger`), at once -> announce
+                   -> telemetry lane (`gateway.readings`)
 
 Guarantees
 * A transition and the engine state that goes with it are one commit (law 4); it is announced once: by its commit, or
   marked not durable when the disk takes over half a second or fails (law 5).
 * The engine's timers are woken here, also when every bus is dead.
-* Telemetry is committed at most once a second and never awaited; an alarm never waits for it. State that changed without
-  a transition (the memory of a hysteresis, of "k of n") goes with the next commit, a second later at the latest.
+* An alarm never waits for telemetry. State that changed without a transition (the memory of a hysteresis, of "k of n")
+  goes with the next commit, a second later at the latest.
+* What a person asked for is a record, also when it was refused or failed.
 
 It knows nothing of buses, brokers or persons; it holds the latest scan of each group for those who look.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Protocol
 
-from gateway.clock import Clock, Timer, spoken
+from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
 from gateway.guardroom import BUG, Guardroom, Ways
+from gateway.ledger import Ledger
 from gateway.mind import Left, Mind
-from gateway.model import Action, Command, Draft, FloodEdge, Mark, Record, Sample, Scan, State, Text, Transition
+from gateway.model import Action, Command, Draft, FloodEdge, Mark, Record, Scan, Text, Transition
 from gateway.plausible import Plausible
+from gateway.readings import Readings
 from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal
+from gateway.trail import TRAIL, Trail, name_of
 from gateway.wire import alarm, pack, payloads
-from rules import texts
+from gateway.wording import Wording
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Engine, Standing, Step
+from rules.engine import Engine, Step
 from rules.lifecycle import ASIDE
 from rules.post import ACTIONS, DEVICE, Post, PostSpec
 from rules.spec import AlarmSpec
+from rules.standing import Standing
 
 log = logging.getLogger(__name__)
 
-BURST_S = 0.03
-"""How long after a burst's first scan its telemetry is committed: what a kill can take."""
-PACK_BYTES = 16 * 1024
+Told = tuple[Transition, alarm.Words]
 CLOCK_S = 1.0
 """How often the clocks are compared; a smaller step of the wall clock is not told to the rules."""
 STATE = "alarm/"
 """Prefix of the engine's state in the alarm lane; see `gateway.parts` for how it is restored."""
-CLOCKS = "clocks"
-"""Key of `clocks` there, as of the last commit."""
-TRAIL = "trail/"
-"""Prefix there of how far each of the last `TRAILS` transitions has come: for the console, also after a restart."""
-TRAILS = 512
-TRAIL_S = 0.1
-"""How soon that is written: what a kill can take of it."""
 LOCAL = "outputs"
 """As the guard calls them."""
 NO_SOUNDER = Text("本站没有声光输出", "this site has no outputs")
-STAGES = ("pending", "announced", "committed", "broker", "district")
-"""announced: told before the disk confirmed it; broker and district: acknowledged by it, receipted by it."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far one transition's record has come, and when (wall time) it got there."""
-
-    alarm: str
-    sequence: int
-    times: dict[str, float]
-
-    @property
-    def stage(self) -> str:
-        """The furthest of `STAGES` that it reached."""
-        return max(self.times, key=STAGES.index, default="pending")
-
-
-def clocks(clock: Clock) -> bytes:
-    """Both clocks at one moment: what carries running times across a restart (see `gateway.bridge`)."""
-    now = {"boot": clock.boot, "at": clock.monotonic(), "wall": clock.wall(), "trusted": clock.trusted()}
-    return json.dumps(now).encode()
 
 
 class Local(Protocol):
@@ -102,7 +74,7 @@ class Local(Protocol):
 
 
 class Pipeline:
-    """Owns the engine and the open burst."""
+    """Owns the engine and its one timer."""
 
     def __init__(
         self,
@@ -110,7 +82,7 @@ class Pipeline:
         specs: Mapping[str, AlarmSpec],
         reporter: Reporter,
         layouts: Mapping[tuple[str, int], pack.Layout],
-        alarms: Journal,
+        ledger: Ledger,
         telemetry: Journal,
         clock: Clock,
         guard: Guard,
@@ -123,39 +95,23 @@ class Pipeline:
     ) -> None:
         """`simulated`: alarms that look at simulated devices; their records say so."""
         self._engine = engine
-        self._specs = specs
-        self._reporter = reporter
         self._layouts = layouts
-        self._points = {point.id: point for layout in layouts.values() for point in layout.points}
-        self._alarms = alarms
-        self._telemetry = telemetry
+        self._ledger = ledger
         self._clock = clock
         self._guard = guard
-        self._simulated = simulated
+        self.wording = self._worded(specs, simulated)
+        self.readings = Readings(reporter, layouts, telemetry, clock, commit_s)
+        self.trail = Trail(ledger.under(TRAIL), ledger.keep, clock)
         self._plausible = plausible or Plausible({})
         self._utc_offset_s = utc_offset_s
         self._clocks: Clocks | None = None
         """As the rules know them."""
-        self._clocks_due = float("-inf")
-        self._commit_s = commit_s
-        self._burst: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]] = []
-        self._burst_timer: Timer | None = None
-        self._state: dict[str, bytes | None] = {}
-        self._state_timer: Timer | None = None
+        self._clocks_due = -inf
         self._post = post or Post(PostSpec(), {})
         self._guardroom = self._made_guardroom(self._post)
-        self._state_at = float("inf")
-        self._flushed = float("-inf")
-        self._known = {int(key.removeprefix("layout/")) for key in telemetry.state() if key.startswith("layout/")}
         self._wake: Timer | None = None
-        self._wake_at = float("inf")
-        self.latest: dict[tuple[str, int], Scan] = {}
-        self._trail: dict[str, Progress] = {}
-        self.progress: dict[str, Progress] = {}
-        """By alarm: its latest transition."""
-        self._find_trail()
-        self._told: asyncio.Future[None] | None = None
-        """Done when the latest commit is announced."""
+        self._wake_at = inf
+        self.latest: dict[Key, Scan] = {}
         self.taps: list[Callable[[Scan | Command], None]] = []
         """Technicians' tools that listen; each hears what was taken, after the rules."""
         self.local: Local | None = None
@@ -173,19 +129,11 @@ class Pipeline:
         self.scans += 1
         self._tell_clocks()
         step = self._step(scan)
-        self._report(scan)
-        for computed in step.scans if step else ():
-            self._report(computed)
+        for told in (scan, *step.scans) if step else (scan,):
+            self.latest[told.device, told.group] = told
+            self.readings.take(told)
         for tap in self.taps:
             tap(scan)
-
-    def _report(self, scan: Scan) -> None:
-        self.latest[scan.device, scan.group] = scan
-        columns = self._reporter.columns(scan)
-        if columns is None or columns:
-            self._burst.append((self._layouts[scan.device, scan.group], scan, columns))
-            if self._burst_timer is None:
-                self._burst_timer = self._clock.call_at(self._flush_at(), self.flush)
 
     def _tell_clocks(self) -> None:
         """Schedules go by the wall clock: whether it is trusted, and where it stands, is looked at once a second, with the
@@ -200,18 +148,6 @@ class Pipeline:
             self._clocks = Clocks(at, wall, trusted, self._utc_offset_s)
             self._step(self._clocks)
 
-    def _flush_at(self) -> float:
-        """`BURST_S` from now, or in the next slot of the pollers' grid when this one had its commit, or is nearly over.
-
-        By slots, not by the time since the last commit: else a commit between two polls, such as the first one after the
-        start, would make all later polls wait for the moment between the polls.
-        """
-        now = self._clock.monotonic()
-        slot = now // self._commit_s * self._commit_s
-        if self._flushed >= slot or now + BURST_S >= slot + self._commit_s:
-            return slot + self._commit_s + BURST_S
-        return now + BURST_S
-
     def command(self, command: Command) -> Text | None:
         """A person's command; returns why it was refused, or None."""
         if command.action in ACTIONS:
@@ -221,6 +157,8 @@ class Pipeline:
         else:
             step = self._step(command)
             refused = step.refused if step else BUG
+            if step is None:
+                self._ledger.commit([_said(command, BUG)])
         for tap in self.taps:
             tap(command)
         return refused
@@ -228,7 +166,7 @@ class Pipeline:
     def _set(self, command: Command) -> Text | None:
         """What the people on watch set: with its record in one commit."""
         refused = self._guardroom.obey(command)
-        self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
+        self._ledger.commit([_said(command, refused)])
         self._guardroom.tell()
         return refused
 
@@ -237,24 +175,8 @@ class Pipeline:
         local = self.local
         answer = self._guard.call(LOCAL, lambda: (NO_SOUNDER if local is None else local.obey(command),))
         refused = BUG if answer is None else answer[0]
-        self._commit([Draft(payloads.COMMAND, command.at, payloads.command(command, refused))], ())
+        self._ledger.commit([_said(command, refused)])
         return refused
-
-    def _settle(self) -> None:
-        if self._state:
-            self._commit_state()
-
-    def once_written(self, call: Callable[[], None]) -> None:
-        """Call when all that was taken so far is on the disk, or announced without it: at once, where nothing waits."""
-        if self._told is None or self._told.done():
-            call()
-        else:
-            self._told.add_done_callback(lambda _: call())
-
-    async def written(self) -> None:
-        """Until all that was taken so far is on the disk, or announced without it: half a second at most (law 5)."""
-        if self._told:
-            await asyncio.shield(self._told)
 
     def start(self) -> None:
         """Arm the engine's first deadline, and tell of the device `site` from now on where there is one."""
@@ -272,24 +194,24 @@ class Pipeline:
         if mind.post is not self._post:
             gone.post.update(mind.post.succeed(self._post, left.post, now))
         self._guardroom.close()
-        self._engine, self._specs, self._layouts = mind.engine, mind.specs, mind.layouts
-        self._points = {point.id: point for layout in mind.layouts.values() for point in layout.points}
-        mind.reporter.succeed(self._reporter, same)
+        self._engine, self._layouts = mind.engine, mind.layouts
+        self.wording = self._worded(mind.specs, mind.simulated)
         mind.plausible.succeed(self._plausible, same)
-        self._reporter, self._plausible, self._simulated = mind.reporter, mind.plausible, mind.simulated
-        self._utc_offset_s, self._commit_s = mind.site.utc_offset_s, mind.site.journal.telemetry_commit_s
+        self._plausible, self._utc_offset_s = mind.plausible, mind.site.utc_offset_s
+        self._ledger.alone_s = commit_s = mind.site.journal.telemetry_commit_s
+        self.readings.adopt(mind.reporter, mind.layouts, commit_s, same)
         self.latest = {key: scan for key, scan in self.latest.items() if key in same}
         self._post, self._guardroom = mind.post, self._made_guardroom(mind.post)
         self._guardroom.keep()
         draft = Draft(payloads.SITE, now, body)
         if self._step(None, draft) is None:
-            self._commit([draft], ())
-        self._clocks, self._clocks_due = None, float("-inf")
+            self._ledger.commit([draft])
+        self._clocks, self._clocks_due = None, -inf
         self.start()
         return gone
 
     def _made_guardroom(self, post: Post) -> Guardroom:
-        ways = Ways(self._take, lambda state: self._state.update(state), self._settle)
+        ways = Ways(self._take, lambda state: self._ledger.keep(state, inf), self._ledger.settle)
         return Guardroom(post, self._clock, self._guard, ways)
 
     def _step(self, event: Scan | Command | Clocks | None, first: Draft | None = None) -> Step | None:
@@ -301,19 +223,22 @@ class Pipeline:
         self.moved = now  # not before: an engine that fails at each step must not feed the watchdog
         if self.local is not None and (step.transitions or step.floods):
             self._guard.call(LOCAL, partial(self.local.moved, step.transitions, step.floods))
-        drafts = [Draft(payloads.TRANSITION, transition.at, self._body(transition)) for transition in step.transitions]
-        drafts[:0] = [Draft(payloads.FLOOD, edge.at, payloads.flood(edge)) for edge in step.floods]
+        drafts = [] if first is None else [first]
+        told: list[Told] = []
+        if isinstance(event, Command):
+            drafts.append(_said(event, step.refused))
         for edge in step.floods:
             what = "begins" if edge.begins else "ends"
             log.warning("flood of alarms %s: %d new, %d grouped, first %s", what, edge.alarms, edge.grouped, edge.first)
-        if isinstance(event, Command):
-            drafts.insert(0, Draft(payloads.COMMAND, event.at, payloads.command(event, step.refused)))
-        if first is not None:
-            drafts.insert(0, first)
+            drafts.append(Draft(payloads.FLOOD, edge.at, payloads.flood(edge)))
+        for transition in step.transitions:
+            words = self.wording.words(transition)
+            told.append((transition, words))
+            drafts.append(self.wording.draft(transition, words))
         if step.changed:
-            self._remember({STATE + name: body for name, body in step.changed.items()}, self._commit_s)
+            self._ledger.keep({STATE + name: body for name, body in step.changed.items()})
         if drafts:
-            self._commit(drafts, step.transitions)
+            self._commit(drafts, told)
         if step.deadline != self._wake_at:
             self._arm(step.deadline)
         return step
@@ -321,163 +246,53 @@ class Pipeline:
     def _arm(self, deadline: float | None) -> None:
         if self._wake:
             self._wake.cancel()
-        self._wake_at = float("inf") if deadline is None else deadline
+        self._wake_at = inf if deadline is None else deadline
         self._wake = None if deadline is None else self._clock.call_at(deadline, self._woken)
 
     def _woken(self) -> None:
-        self._wake, self._wake_at = None, float("inf")
+        self._wake, self._wake_at = None, inf
         self._step(None)
 
-    def _body(self, transition: Transition) -> bytes:
-        simulated = transition.alarm in self._simulated
-        return alarm.encode(transition, self._specs[transition.alarm], self._words(transition), simulated=simulated)
+    def _worded(self, specs: Mapping[str, AlarmSpec], simulated: frozenset[str]) -> Wording:
+        points = (point for layout in self._layouts.values() for point in layout.points)
+        return Wording(specs, points, simulated, self._clock, self._guard)
 
-    def _words(self, transition: Transition) -> alarm.Words:
-        """A bug in a text must not keep an alarm from being recorded."""
-        text = self._specs[transition.alarm].text
-        return self._guard.call("texts of alarms", lambda: self._told_of(transition)) or alarm.Words(text, text)
-
-    def _told_of(self, transition: Transition) -> alarm.Words:
-        spec = self._specs[transition.alarm]
-        samples = transition.evidence.samples if transition.evidence else ()
-        told = self.message(spec, transition.after, transition.since, samples[0] if samples else None)
-        return alarm.Words(texts.headline(spec), told)
-
-    def message(self, spec: AlarmSpec, state: State, since: float, sample: Sample | None) -> Text:
-        """An alarm in words; `sample`: the value to be told."""
-        value = texts.value_text(self._points.get(sample.point), sample) if sample else Text("", "")
-        return texts.message(spec, state, spoken(self._clock, since), value)
-
-    def record(self, kind: str, body: bytes) -> None:
-        """An event of the gateway itself: started, clock set."""
-        self._commit([Draft(kind, self._clock.monotonic(), body)], ())
-
-    def keep(self, state: Mapping[str, bytes | None]) -> None:
-        """Save something that is no alarm's state, with the next commit."""
-        self._remember(state, self._commit_s)
-
-    def _commit(self, drafts: list[Draft], transitions: tuple[Transition, ...]) -> None:
-        records = self._alarms.commit(drafts, self._take_state(), self._announce(transitions))
-        for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
-            self._follow(_key(record), Progress(transition.alarm, record.sequence, {}))
+    def _commit(self, drafts: list[Draft], told: Sequence[Told]) -> None:
+        """The last of `drafts` are of the transitions that are `told`."""
+        records = self._ledger.commit(drafts, partial(self._announce, told))
+        for (transition, _), record in zip(told, records[len(records) - len(told) :], strict=True):
+            self.trail.follow(record, transition.alarm)
             if self.local is not None:
-                self._guard.call(LOCAL, partial(self.local.recorded, transition.alarm, _key(record)))
+                self._guard.call(LOCAL, partial(self.local.recorded, transition.alarm, name_of(record)))
 
     def alarms(self) -> dict[str, Standing]:
         """How all alarms stand."""
         return self._engine.alarms()
 
-    def stage(self, alarm: str) -> str:
-        """How far the latest transition of an alarm has come."""
-        return self.progress[alarm].stage if alarm in self.progress else "pending"
-
-    def _follow(self, key: str, progress: Progress) -> None:
-        self._trail[key] = progress
-        latest = self.progress.get(progress.alarm)
-        if latest is None or latest.sequence < progress.sequence:
-            self.progress[progress.alarm] = progress
-        if len(self._trail) > TRAILS:
-            oldest = next(iter(self._trail))
-            del self._trail[oldest]
-            self._state[TRAIL + oldest] = None
-
-    def _remember(self, state: Mapping[str, bytes | None], within_s: float) -> None:
-        """State that goes with the next commit, or alone after `within_s`."""
-        self._state.update(state)
-        at = self._clock.monotonic() + within_s
-        if at < self._state_at:
-            if self._state_timer:
-                self._state_timer.cancel()
-            self._state_at = at
-            self._state_timer = self._clock.call_at(at, self._commit_state)
-
-    def _commit_state(self) -> None:
-        self._alarms.commit([], self._take_state())
-
-    def _take_state(self) -> dict[str, bytes | None]:
-        """What changed since the last commit, with the clocks that it was written by."""
-        if self._state_timer:
-            self._state_timer.cancel()
-        state, self._state, self._state_timer, self._state_at = self._state, {}, None, float("inf")
-        state[CLOCKS] = clocks(self._clock)
-        return state
-
-    def _announce(self, transitions: tuple[Transition, ...]) -> Callable[[list[Record], StorageError | None], None]:
-        told = self._told = asyncio.get_running_loop().create_future()
-
-        def announce(records: list[Record], error: StorageError | None) -> None:
-            if not told.done():  # cancelled with a loop that ends
-                told.set_result(None)
-            for transition, record in zip(transitions, records[len(records) - len(transitions) :], strict=True):
-                self.reached(record, "announced" if error else "committed")
-                words = f" (NOT DURABLE: {error})" if error else ""
-                # Hidden, or one of a flood: recorded, nobody is called for it alone.
-                quiet = transition.after in ASIDE or Mark.GROUPED in transition.marks
-                level = logging.INFO if quiet else logging.WARNING
-                en = self._words(transition).message.en
-                log.log(
-                    level, "alarm %s: %s -> %s%s: %s", transition.alarm, transition.before, transition.after, words, en
-                )
-
-        return announce
+    def _announce(self, told: Sequence[Told], records: list[Record], error: StorageError | None) -> None:
+        for (transition, words), record in zip(told, records[len(records) - len(told) :], strict=True):
+            self.reached(record, "announced" if error else "committed")
+            how = f" (NOT DURABLE: {error})" if error else ""
+            # Hidden, or one of a flood: recorded, nobody is called for it alone.
+            quiet = transition.after in ASIDE or Mark.GROUPED in transition.marks
+            level = logging.INFO if quiet else logging.WARNING
+            change = f"{transition.before} -> {transition.after}"
+            log.log(level, "alarm %s: %s%s: %s", transition.alarm, change, how, words.message.en)
 
     def reached(self, record: Record, stage: str) -> None:
-        """A transition came one of `STAGES` further; told by the journal and by the uplinks."""
-        key = _key(record)
-        if key not in self._trail and record.kind == payloads.TRANSITION:
-            # Of an earlier run, killed before it could note how far this one had come.
-            self._follow(key, Progress(json.loads(record.body)["alarm"], record.sequence, {}))
-        progress = self._trail.get(key)
-        if progress is None or stage in progress.times:
-            return
-        progress.times[stage] = self._clock.wall()
-        if self.local is not None:
-            self._guard.call(LOCAL, partial(self.local.reached, progress.alarm, key, stage))
-        self._remember({TRAIL + key: json.dumps({"alarm": progress.alarm, **progress.times}).encode()}, TRAIL_S)
-
-    def _find_trail(self) -> None:
-        """How far the transitions of earlier runs had come."""
-        state = self._alarms.state()
-        found = [key.removeprefix(TRAIL) for key in state if key.startswith(TRAIL)]
-        for key in sorted(found, key=lambda key: int(key.rpartition("/")[2])):
-            times = json.loads(state[TRAIL + key])
-            self._follow(key, Progress(times.pop("alarm"), int(key.rpartition("/")[2]), times))
+        """A transition came one of `gateway.trail.STAGES` further; told by the journal and by the uplinks."""
+        progress = self.trail.reached(record, stage)
+        if progress is not None and self.local is not None:
+            self._guard.call(LOCAL, partial(self.local.reached, progress.alarm, name_of(record), stage))
 
     def close(self) -> None:
         """The end: hand everything that waits to the journal, and wake up no more."""
         self._guardroom.close()
         self._arm(None)
-        self.flush()
-        if self._state:
-            self._commit_state()
-
-    def flush(self) -> None:
-        """Commit the open burst as packs of at most 16 KiB."""
-        if self._burst_timer:
-            self._burst_timer.cancel()
-        self._burst_timer = None
-        self._flushed = self._clock.monotonic()
-        burst, self._burst = self._burst, []
-        drafts: list[Draft] = []
-        state: dict[str, bytes | None] = {}
-        start = size = 0
-        for index, (layout, _, columns) in enumerate(burst):
-            entry = layout.size(columns)
-            if size and size + entry > PACK_BYTES:
-                drafts.append(_pack(burst[start:index]))
-                start, size = index, 0
-            size += entry
-            if layout.id not in self._known:
-                self._known.add(layout.id)
-                state[f"layout/{layout.id}"] = layout.to_json()
-        if burst:
-            drafts.append(_pack(burst[start:]))
-            self._telemetry.commit(drafts, state)
+        self.readings.flush()
+        self._ledger.settle()
 
 
-def _pack(scans: list[tuple[pack.Layout, Scan, tuple[int, ...] | None]]) -> Draft:
-    return Draft(payloads.PACK, scans[0][1].at, pack.encode(scans))
-
-
-def _key(record: Record) -> str:
-    return f"{record.journal}.{record.run}/{record.sequence}"
+def _said(command: Command, refused: Text | None) -> Draft:
+    """The record of what a person asked for."""
+    return Draft(payloads.COMMAND, command.at, payloads.command(command, refused))

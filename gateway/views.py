@@ -15,9 +15,10 @@ from gateway.model import Deadline, Device, Kind, Level, Place, Point, Quality, 
 from gateway.pipeline import Pipeline
 from gateway.restart import Guard
 from gateway.wire.reasons import REASONS
-from rules.engine import Engine, Standing
+from rules.engine import Engine
 from rules.lifecycle import ACTIVE, ASIDE
 from rules.load import STALE_S
+from rules.standing import Standing
 from rules.texts import advice
 from rules.truth import TRUE_UNCERTAIN
 
@@ -115,10 +116,12 @@ class Views:
         return sorted(rows, key=_gravest)
 
     def _alarm(self, name: str, alarm: Standing) -> dict[str, Any]:
-        progress = self._pipeline.progress.get(name)
+        progress = self._pipeline.trail.latest.get(name)
         cause = alarm.evidence.sample if isinstance(alarm.evidence, Deadline) else alarm.evidence
         since = alarm.since if alarm.since is not None else self._clock.monotonic()
-        told = self._pipeline.message(alarm.spec, alarm.state, since, cause if isinstance(cause, Sample) else None)
+        told = self._pipeline.wording.message(
+            alarm.spec, alarm.state, since, cause if isinstance(cause, Sample) else None
+        )
         return {
             "id": name,
             "class": alarm.spec.cls.value,

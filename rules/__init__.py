@@ -20,7 +20,9 @@ The map, from the inside out:
 | `aside`        | what hides an alarm for a time: a person, or its design                                |
 | `evidence`     | what a rule looked at when it moved                                                    |
 | `alarm`        | one alarm: condition + timing + life cycle, and what of it survives a restart          |
-| `engine`       | all alarms of a site: which scan concerns whom, who is due when, commands              |
+| `agenda`       | which alarm is due next                                                                |
+| `standing`     | how an alarm stands, for those who look                                                |
+| `engine`       | all alarms of a site: which scan concerns whom, commands, what must be committed       |
 | `series`       | what a point says over time, in one line: the notation of rule tests                   |
 | `scenario`     | a test of rules as data, and how it is played                                          |
 | `reach`        | can a condition ever be true, given what its points can say?                           |

@@ -3,8 +3,7 @@
 Guarantees
 * Synchronous and pure: no clock, no I/O. The answer depends only on what was stepped in, not on how often it was asked in
   between: deadlines that lie before an event are worked off first, in their order and at their own times.
-* A scan touches only the alarms that look at its (device, group). Who is due next is kept in a heap; silence moves its
-  own deadline without touching it.
+* A scan touches only the alarms that look at its (device, group); who is due next is `rules.agenda`'s.
 * Never raises on a scan: an unknown group is ignored, a scan of the wrong shape counts as all BAD, a value of the wrong
   kind is unknown, a time that runs backwards stands still.
 * An alarm whose evaluation has a bug is taken out alone: `guard` tells of it, the others go on, it keeps its state and is
@@ -23,12 +22,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from heapq import heappop, heappush, heapreplace
 from typing import Any, NamedTuple
 
-from gateway.model import Command, Deadline, FloodEdge, Mark, Quality, Sample, Scan, State, Text, Transition
+from gateway.model import Command, FloodEdge, Quality, Scan, State, Text, Transition
+from rules.agenda import Agenda
 from rules.alarm import Alarm
-from rules.aside import Aside
 from rules.clocks import Clocks
 from rules.condition import Key, Points
 from rules.evidence import TREND
@@ -37,7 +35,8 @@ from rules.leaf import Leaf
 from rules.lifecycle import ACTIVE, ASIDE
 from rules.load import Load
 from rules.spec import AlarmSpec
-from rules.texts import headline, unknown_alarm
+from rules.standing import Standing, standing
+from rules.texts import unknown_alarm
 from rules.virtual import Virtual, VirtualSpec
 
 FLOOD = "#flood"
@@ -58,27 +57,6 @@ class Step(NamedTuple):
     """Of computed points (`rules.virtual`), already judged."""
     floods: tuple[FloodEdge, ...] = ()
     """Floods of alarms that began or ended (`rules.flood`)."""
-
-
-class Standing(NamedTuple):
-    """One alarm as the console shows it."""
-
-    spec: AlarmSpec
-    text: Text
-    """With its place."""
-    state: State
-    since: float | None
-    """Monotonic time at which it last became active; None in NORMAL."""
-    truth: int
-    """The condition now, before its delays: `rules.truth`, FALSE (0) to TRUE (4)."""
-    evidence: Sample | Deadline | Command | None
-    """The cause of the last transition; None if there was none since the start."""
-    present: bool = False
-    """The condition after its delays: what an alarm that is aside hides."""
-    aside: Aside | None = None
-    """Who hides it, why and until when, while it is shelved or out of service."""
-    marks: tuple[Mark, ...] = ()
-    """Of its last transition to UNACKNOWLEDGED."""
 
 
 class _Watch(NamedTuple):
@@ -130,9 +108,7 @@ class Engine:
         """What of the flood was handed out last."""
         self._changed: dict[str, bytes | None] = {}
         self._transitions: list[Transition] = []
-        self._queue: list[tuple[float, int]] = []
-        for alarm in self._alarms:
-            self._enqueue(alarm)
+        self._agenda = Agenda(self._alarms)
 
     def _index(self, groups: Mapping[Key, tuple[str, ...]]) -> dict[Key, _Watch]:
         leaves: dict[Key, dict[int, list[Leaf]]] = {key: {} for key in groups}
@@ -170,7 +146,7 @@ class Engine:
         self._expire(now)
         self._now = now
         floods = self._flooded(now)
-        deadline = min(self._next(), self._load.flood.due)
+        deadline = min(self._agenda.next(), self._load.flood.due)
         due = None if deadline == math.inf else deadline
         step = Step(tuple(self._transitions), due, self._changed, refused, tuple(self._scans), floods)
         self._transitions, self._scans = [], []
@@ -199,7 +175,7 @@ class Engine:
             self._note(alarm)
             if alarm.state in ASIDE:
                 self._aside.add(alarm.spec.id)
-            self._enqueue(alarm)
+            self._agenda.add(alarm)
         return unusable
 
     def succeed(self, other: Engine, same: frozenset[Key], kept: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -233,10 +209,7 @@ class Engine:
             self._alarms[order] = self._by_id[was.spec.id] = was
         self._watches = self._index(self._groups)
         self._aside = {name for name, alarm in self._by_id.items() if alarm.state in ASIDE}
-        self._queue = []
-        for alarm in self._alarms:
-            alarm.queued = math.inf
-            self._enqueue(alarm)
+        self._agenda = Agenda(self._alarms)
         gone = {name: state for name, state in saved.items() if name not in self._by_id and name != FLOOD}
         self._changed.update(dict.fromkeys(gone))
         return gone
@@ -255,11 +228,11 @@ class Engine:
 
     def alarms(self) -> dict[str, Standing]:
         """How all alarms stand, in the site's order."""
-        return {alarm.spec.id: _standing(alarm) for alarm in self._alarms}
+        return {alarm.spec.id: standing(alarm) for alarm in self._alarms}
 
     def aside(self) -> dict[str, Standing]:
         """Those that a person shelved or took out of service, or that are suppressed by design."""
-        return {name: _standing(self._by_id[name]) for name in sorted(self._aside)}
+        return {name: standing(self._by_id[name]) for name in sorted(self._aside)}
 
     def _take(self, scan: Scan, now: float) -> None:
         at = scan.at if self._now < scan.at < now else self._now if scan.at <= self._now else now
@@ -321,7 +294,7 @@ class Engine:
 
     def _broke(self, alarm: Alarm, at: float) -> None:
         alarm.broke(at)
-        self._enqueue(alarm)
+        self._agenda.add(alarm)
 
     def _obey(self, command: Command, at: float) -> Text | None:
         alarm = self._by_id.get(command.alarm)
@@ -335,13 +308,10 @@ class Engine:
 
     def _expire(self, until: float) -> None:
         """Work off the deadlines up to and with `until`."""
-        queue = self._queue
-        while (
-            queue and queue[0][0] <= until and (due := self._next()) <= until
-        ):  # no entry is later than its alarm is due
-            alarm = self._alarms[heappop(queue)[1]]
-            alarm.queued = math.inf
-            self._now = max(due, self._now)
+        agenda, queue = self._agenda, self._agenda.queue
+        while queue and queue[0][0] <= until and (first := agenda.pop(until)):
+            at, alarm = first
+            self._now = max(at, self._now)
             self._look(alarm, partial(self._wake, alarm, self._now), self._now)
 
     def _settle(self, alarm: Alarm, transitions: tuple[Transition, ...]) -> None:
@@ -352,7 +322,7 @@ class Engine:
                 alarm.marks = marks
             self._transitions.append(replace(transition, marks=marks) if marks else transition)
         self._note(alarm)
-        self._enqueue(alarm)
+        self._agenda.add(alarm)
 
     def _flooded(self, now: float) -> tuple[FloodEdge, ...]:
         """Floods that began or ended until now; looked at only where something was raised or one is on."""
@@ -372,43 +342,3 @@ class Engine:
         if state != alarm.saved:
             alarm.saved = self._changed[alarm.spec.id] = state
             (self._aside.add if alarm.state in ASIDE else self._aside.discard)(alarm.spec.id)
-
-    def _enqueue(self, alarm: Alarm) -> None:
-        due = alarm.due
-        if due < alarm.queued:
-            alarm.queued = due
-            heappush(self._queue, (due, alarm.order))
-
-    def _next(self) -> float:
-        """The earliest deadline. An entry whose alarm was queued earlier is left over; one whose alarm has become due
-        later moves to its place: a heap is only put right where somebody looks at it."""
-        queue = self._queue
-        while queue:
-            time, order = queue[0]
-            alarm = self._alarms[order]
-            due = alarm.due
-            if time == due == alarm.queued:
-                return due
-            if time != alarm.queued or due == math.inf:
-                heappop(queue)
-                if time == alarm.queued:
-                    alarm.queued = math.inf
-            else:
-                alarm.queued = due
-                heapreplace(queue, (due, order))
-        return math.inf
-
-
-def _standing(alarm: Alarm) -> Standing:
-    spec = alarm.spec
-    return Standing(
-        spec,
-        headline(spec),
-        alarm.state,
-        alarm.since,
-        alarm.truth,
-        alarm.cause,
-        alarm.present,
-        alarm.aside,
-        alarm.marks,
-    )

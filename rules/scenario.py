@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 from gateway.model import Command, Deadline, Quality, Sample, Scan, State, Text, Transition, Value
 from rules.clocks import Clocks
 from rules.condition import Key
-from rules.engine import Standing
 from rules.series import Entry, Series
 from rules.spec import AlarmSpec, points
+from rules.standing import Standing
 
 DIGITS = 6
 SAME_S = 0.5e-6

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from gateway.clock import Clock
 from gateway.model import Draft, Lane, Record
-from gateway.store.open import Birth, Content, Segment
+from gateway.store.content import Birth, Content, Segment
 from gateway.store.seal import ZERO, Scribe, seal
 
 _UNKNOWN_BASE = 2**50

@@ -27,7 +27,8 @@ from gateway.errors import StorageError
 from gateway.model import Lane, Record
 from gateway.store import open as journal_open
 from gateway.store import salvage
-from gateway.store.open import DAMAGE, Birth, Content, Damaged, Item, Segment, as_json, put, transaction
+from gateway.store.content import Birth, Content, Item, Segment, as_json, join, put, transaction
+from gateway.store.open import DAMAGE, Damaged
 from gateway.store.ranges import Pair, Ranges
 from gateway.store.rows import INSERT, Page, Rows, Verdict, as_row
 
@@ -278,7 +279,7 @@ class JournalFile:
             self._believe(reopened, there)
             if reopened.last < expected.durable:
                 hole = (reopened.last + 1, expected.durable)
-            reopened.segments = journal_open.join(reopened.segments, reopened.last, expected.segments)
+            reopened.segments = join(reopened.segments, reopened.last, expected.segments)
             items = {**expected.state, ("own", "segments"): as_json(reopened.segments)}
         self._gone = self._append(work, there, items, hole)
         self._last = max(self._last, expected.durable, *(record.sequence for record in work.records[-1:]))

@@ -20,7 +20,6 @@ run gives those again that this run did not get onto the disk.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,15 +29,15 @@ from gateway.clock import Clock
 from gateway.errors import StorageError
 from gateway.model import Draft, Lane, Record
 from gateway.store.book import Book
+from gateway.store.content import Birth, Content
 from gateway.store.file import Drop, Expected, JournalFile, Outcome
-from gateway.store.open import Birth, Content
-from gateway.store.ranges import Pair, Ranges
+from gateway.store.owed import Owed
+from gateway.store.ranges import Pair
 from gateway.store.reader import Reader
 from gateway.store.room import Room
 from gateway.store.settlement import Settlement
 from gateway.store.tail import Batch, Tail, Then
-from gateway.store.words import Counters as Counters
-from gateway.store.words import Opened as Opened
+from gateway.store.words import Counters, Opened
 from gateway.store.worker import Worker
 from gateway.store.writer import Writer
 from gateway.wire import payloads
@@ -46,8 +45,6 @@ from gateway.wire import payloads
 _GAP = {Lane.ALARM: payloads.EVENT_GAP, Lane.TELEMETRY: payloads.TELEMETRY_GAP}
 _CHECKPOINT_PAGES = {Lane.ALARM: 256, Lane.TELEMETRY: 1000}
 """Smaller for alarms, so that none waits long behind a checkpoint."""
-_GONE_RANGES = 50_000
-"""About 5 MB. A longer outage joins the oldest ranges of what is gone; `backlog` then counts some records less."""
 _OPEN_S = 10.0
 _CLOSE_S = 5.0
 
@@ -71,7 +68,6 @@ class Journal:
     ) -> None:
         """`random_hex(n)` gives 2n digits; `tail_bytes` bounds what waits for a failing disk; `check_s`: for quick_check."""
         self.lane = lane
-        self.settlement = Settlement({}, [])
         self._clock = clock
         self._worker = worker
         self._quota_bytes = quota_bytes
@@ -90,14 +86,9 @@ class Journal:
         self._state: dict[str, bytes] = {}
         self._erased: set[str] = set()
         """Keys of the state deleted before the file was seen."""
-        self._gone = Ranges()
-        self._missing = Ranges()
-        """Dropped from the tail; told when the disk works again."""
-        self._oldest = 1
         self._known = False
         """What is in the file has been seen."""
         self._set_aside: Path | None = None
-        self._dropped: Counter[str] = Counter()
         self._watchers: list[Callable[[], None]] = []
         self._closing = self._closed = False
 
@@ -115,6 +106,11 @@ class Journal:
     def run(self) -> str:
         return self._book.run
 
+    @property
+    def settlement(self) -> Settlement:
+        """What each uplink has settled."""
+        return self._owed.settlement
+
     # -- opening and closing -------------------------------------------------------------------------------------
 
     async def open(self) -> Opened:
@@ -128,24 +124,23 @@ class Journal:
         except (StorageError, TimeoutError) as error:
             why = str(error) or "the disk does not answer"
             self._book.begin_unseen()
-            self._oldest = self._book.last + 1
         else:
             self._take_over(content)
             if not content.writable:
                 why = content.why
                 self._book.begin_behind()
-        self.settlement.segments = self._book.segments
         self._writer = self._make_writer(self._book.last)
+        self._owed = Owed(self.lane, self._book, self._writer.tail, self._commit_gap, content)
         early = bool(why) or self.lane is Lane.ALARM
-        self._reader = Reader(self.lane, self._file, self._writer, self._account, early)
-        self._room = Room(self, self.lane, self._file, self._writer, self._quota_bytes, _GAP[self.lane])
+        self._reader = Reader(self.lane, self._file, self._writer, self._owed.account, early)
+        self._room = Room(self._owed, self.lane, self._file, self._writer, self._quota_bytes, _GAP[self.lane])
         opened = self._opened(content, why)
         if why:
             self._writer.begin_failing(why)
             if self._book.last:
-                self._commit_gap((1, self._book.last), 0, "begun in memory")
+                self._owed.tell_gap((1, self._book.last), 0, "begun in memory")
         if content and content.damaged_end:
-            self._account([content.damaged_end], "corrupt")
+            self._owed.account([content.damaged_end], "corrupt")
         return opened
 
     def _make_writer(self, durable: int) -> Writer:
@@ -155,10 +150,7 @@ class Journal:
     def _take_over(self, content: Content) -> None:
         self._known = True
         self._book.go_on(content)
-        self.settlement = Settlement(content.uplinks, content.segments)
         self._state = content.state
-        self._gone = content.gone.copy()
-        self._oldest = content.first or content.last + 1
         self._set_aside = content.set_aside
 
     def _opened(self, content: Content | None, why: str) -> Opened:
@@ -223,12 +215,10 @@ class Journal:
     def landed(self, batches: list[Batch], outcome: Outcome) -> None:
         for batch in batches:
             if batch.drop:
-                self._forget(batch.drop.gone)
+                self._owed.forget(batch.drop.gone)
         if outcome.reopened:
             self._reopened(outcome.reopened, outcome.hole)
-        if len(self._missing):
-            missing, self._missing = self._missing, Ranges()
-            self._account(missing.pairs(), "memory")
+        self._owed.tell_lost()
         if not self._closing:
             self._room.make()
 
@@ -241,61 +231,18 @@ class Journal:
             self._known = True
             there = {key: value for key, value in content.state.items() if key not in self._erased}
             self._state = {**there, **self._state}
-            self._gone = content.gone.copy()
-            self._oldest = content.first or self._oldest
-            beyond = hole[1] if hole else content.last
-            self.settlement.merge(content.uplinks, beyond, self._oldest)
-            if hole:
-                self._void([hole])
+            self._owed.meet(content, hole)
         elif hole:
-            self._account([hole], "lost")
+            self._owed.account([hole], "lost")
         if content.damaged_end:
-            self._account([content.damaged_end], "corrupt")
+            self._owed.account([content.damaged_end], "corrupt")
         self.settlement.touch()
 
-    def _forget(self, pairs: Iterable[Pair]) -> int:
-        """They are gone from the file; how many."""
-        gone = Ranges(pairs)
-        for first, last in gone.pairs():
-            self._gone.add(first, last)
-        self._gone.coarsen(_GONE_RANGES)
-        self._writer.tail.forget(gone)
-        return sum(last - first + 1 for first, last in gone.pairs())
-
     def lost(self, records: list[Record]) -> None:
-        for record in records:
-            self._missing.add(record.sequence, record.sequence)
+        self._owed.lost(records)
 
-    # -- gaps ----------------------------------------------------------------------------------------------------
-
-    def _account(self, pairs: Iterable[Pair], reason: str) -> None:
-        """Records that can never be given: count them, tell them in one gap record, miss them no more."""
-        parts = tuple(part for pair in pairs for part in self._gone.missing(*pair))
-        if parts:
-            count = sum(last - first + 1 for first, last in parts)
-            self._dropped[reason] += count
-            self._void(parts)
-            self._commit_gap((parts[0][0], parts[-1][1]), count, reason, Drop(gone=parts))
-
-    def _void(self, pairs: Sequence[Pair]) -> None:
-        for first, last in pairs:
-            self._gone.add(first, last)
-        self.settlement.void(pairs)
-
-    def _commit_gap(
-        self, pair: Pair, dropped: int, reason: str, drop: Drop | None = None, then: Then | None = None
-    ) -> None:
-        body = payloads.gap(*pair, dropped, reason)
+    def _commit_gap(self, body: bytes, drop: Drop | None, then: Then | None) -> None:
         self._commit([Draft(_GAP[self.lane], self._clock.monotonic(), body)], {}, then, drop)
-
-    def tell_gap(self, pair: Pair, dropped: int, reason: str, drop: Drop | None, then: Then | None) -> None:
-        """`Room` drops these with it."""
-        self._dropped[reason.partition(" ")[0]] += dropped
-        self._commit_gap(pair, dropped, reason, drop, then)
-
-    def dropped(self, reason: str, pairs: Iterable[Pair]) -> None:
-        """`Room` deleted these."""
-        self._dropped[reason] += self._forget(pairs)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -309,7 +256,7 @@ class Journal:
 
     async def unsettled(self, uplink: str, limit: int = 500) -> list[Record]:
         """The oldest visible records that `uplink` has not settled; raises StorageError as `after` does."""
-        return await self._reader.unsettled(self._enter(uplink), limit)
+        return await self._reader.unsettled(self._owed.settled(uplink), limit)
 
     async def verify(self, after: int = 0) -> int | None:
         """The first broken sequence beyond `after`: not as sealed, not linked, or missing unaccounted; None if all is sound.
@@ -333,33 +280,17 @@ class Journal:
 
         It can go back once: when a file that could not be read at start is there again. Read on from it then.
         """
-        return self._enter(uplink).head()
+        return self._owed.settled(uplink).head()
 
     def settle(self, uplink: str, sequences: Iterable[int]) -> None:
         """One by one, in any order. Compare ids before: a sequence of an earlier run may be another record."""
-        self._enter(uplink)
-        self.settlement.settle(uplink, sequences, self._book.last)
+        self._owed.settle(uplink, sequences)
         self._settled()
 
     def settle_to(self, uplink: str, sequence: int) -> None:
         """All of that sequence's journal up to it."""
-        self._enter(uplink)
-        self.settlement.settle_to(uplink, sequence, self._book.last)
+        self._owed.settle_to(uplink, sequence)
         self._settled()
-
-    def _enter(self, uplink: str) -> Ranges:
-        first, _ = next(self._gone.missing(self._oldest, self._book.last + 1))
-        begins = [begin - 1 for begin, _ in self._book.segments[1:]]
-        return self.settlement.enter(
-            uplink,
-            first,
-            # alarms are settled one by one; telemetry only needs a bridge between two journals
-            (
-                pair
-                for pair in self._gone.pairs()
-                if self.lane is Lane.ALARM or any(_inside(pair, end) for end in begins)
-            ),
-        )
 
     def _settled(self) -> None:
         self._room.look_again()
@@ -374,9 +305,7 @@ class Journal:
 
     def backlog(self, uplink: str) -> int:
         """How many records `uplink` has not settled."""
-        settled = self._enter(uplink)
-        pairs = settled.missing(1, self._book.last)
-        return sum(last - first + 1 - self._gone.count(first, last) for first, last in pairs)
+        return self._owed.backlog(uplink)
 
     def counters(self) -> Counters:
         writer = self._writer
@@ -385,28 +314,15 @@ class Journal:
             transactions=writer.tally.transactions,
             announced=writer.tally.announced,
             failures=writer.tally.failures,
-            dropped=dict(self._dropped),
+            dropped=dict(self._owed.dropped),
             waiting=len(writer.tail.waiting),
             waiting_bytes=writer.tail.bytes,
             durable=writer.tail.durable,
             last=self._book.last,
             used_bytes=writer.used_bytes,
             quota_bytes=self._quota_bytes,
-            nearly_full=retention.nearly_full(writer.used_bytes, self._unsettled_share(), self._quota_bytes),
+            nearly_full=retention.nearly_full(writer.used_bytes, self._owed.share(), self._quota_bytes),
             failing_since=writer.failing_since,
             why=writer.why if writer.failing_since is not None else "",
             set_aside=self._set_aside,
         )
-
-    def _unsettled_share(self) -> float:
-        durable = self._writer.tail.durable
-        kept = durable - self._gone.count(1, durable)
-        open_count = sum(
-            last - first + 1 - self._gone.count(first, last)
-            for first, last in self.settlement.by_all().missing(1, durable)
-        )
-        return open_count / kept if kept > 0 else 0.0
-
-
-def _inside(pair: Pair, number: int) -> bool:
-    return pair[0] <= number <= pair[1]

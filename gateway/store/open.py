@@ -1,4 +1,4 @@
-"""Opening the SQLite file of one lane: connect, check, create; what is in it. Runs on the lane's own thread.
+"""Opening the SQLite file of one lane: connect, check, create; a damaged one is set aside. Runs on the lane's own thread.
 
 Guarantees
 * One connection, held under SQLite's exclusive lock: a second process is refused, and the index of the write-ahead log
@@ -9,29 +9,32 @@ Guarantees
 * A damaged file (header, quick_check within its time budget, its own facts missing) raises `Damaged`; `set_aside` moves it.
   Whoever removes a journal file by hand removes the ones beside it, too: a new one takes over from the newest of them.
   A file that only cannot be written is opened to be read.
-
-Every small item (own facts, engine state, positions) carries a CRC; one that fails is left out and counted.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import zip_longest
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
-from zlib import crc32
 
 import apsw
 
+from gateway.store.content import (
+    APPLICATION_ID,
+    SCHEMA,
+    VERSION,
+    Birth,
+    Content,
+    Item,
+    as_json,
+    put,
+    read_items,
+    transaction,
+)
 from gateway.store.ranges import Pair, Ranges
 
-APPLICATION_ID = 0x47454E47  # "GENG"
-VERSION = 1
 LARGEST_BYTES = 16 * 1024 * 1024
 """No record or item is larger: a damaged length must not make SQLite allocate gigabytes."""
 WAL_BYTES = 4 * 1024 * 1024
@@ -40,20 +43,6 @@ _RENEW_BYTES = 64 * 1024
 KEPT_ASIDE = 2
 """Damaged files kept beside the good one; older ones go, or a bad card would fill the disk with them."""
 SUFFIXES = ("", "-wal", "-shm", "-journal")
-SCHEMA = """
-CREATE TABLE record(
-  sequence INTEGER PRIMARY KEY, journal TEXT NOT NULL, run TEXT NOT NULL, kind TEXT NOT NULL, boot TEXT NOT NULL,
-  at REAL NOT NULL, wall REAL NOT NULL, trusted INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER NOT NULL,
-  previous BLOB NOT NULL, digest BLOB NOT NULL
-) STRICT;
-CREATE TABLE item(
-  space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY(space, key)
-) STRICT, WITHOUT ROWID;
-"""
-Item = tuple[str, str]
-"""Space (``own``, ``state``, ``uplink``) and key."""
-Segment = tuple[int, str]
-"""First sequence and id of a journal."""
 
 
 class Damaged(Exception):
@@ -62,79 +51,6 @@ class Damaged(Exception):
 
 DAMAGE = (Damaged, apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError, apsw.MismatchError)
 """What tells that the file is damaged, not the disk: a flipped letter of the schema is an SQL error, too."""
-
-
-class Birth(NamedTuple):
-    """What a new file is made with."""
-
-    gateway: str
-    lane: str
-    journal: str
-    boot: str
-
-
-@dataclass(slots=True)
-class Content:
-    """What a file holds."""
-
-    fresh: bool
-    """Made just now."""
-    writable: bool = False
-    checked: bool = False
-    """quick_check came to its end within its time."""
-    why: str = ""
-    """Why it is not writable."""
-    previous_boot: str = ""
-    segments: list[Segment] = field(default_factory=list)
-    """The journals in the file, the current one last."""
-    state: dict[str, bytes] = field(default_factory=dict)
-    uplinks: dict[str, Ranges] = field(default_factory=dict)
-    gone: Ranges = field(default_factory=Ranges)
-    damaged_items: int = 0
-    first: int = 0
-    last: int = 0
-    """Lowest sequence of the rows, 0 without any; the highest one that was given, also to what is gone."""
-    last_digest: str = ""
-    """Alarm lane: of the record `last`."""
-    damaged_end: Pair | None = None
-    """Rows behind the last sound one that could not be trusted; they are taken out."""
-    set_aside: Path | None = None
-
-
-@contextmanager
-def transaction(db: apsw.Connection) -> Iterator[None]:
-    """All of it or nothing; after the block it is on the disk (synchronous=FULL)."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            with suppress(apsw.Error):  # the error that led here is the one to tell
-                db.execute("ROLLBACK")
-
-
-def put(db: apsw.Connection, item: Item, value: bytes | None) -> None:
-    """Insert or replace; None deletes."""
-    if value is None:
-        db.execute("DELETE FROM item WHERE space = ? AND key = ?", item)
-        return
-    crc = crc32(b"\n".join((item[0].encode(), item[1].encode(), value)))
-    db.execute("INSERT OR REPLACE INTO item VALUES(?, ?, ?, ?)", (*item, value, crc))
-
-
-def as_json(pairs: object) -> bytes:
-    return json.dumps(pairs, separators=(",", ":")).encode()
-
-
-def join(there: Sequence[Segment], last: int, ours: Sequence[Segment]) -> list[Segment]:
-    """The journals of a file that holds sequences up to `last`, when those of `ours` go on in it."""
-    joined = [segment for segment in there if segment[0] <= last]
-    ends = [first - 1 for first, _ in ours[1:]]
-    for (first, journal), end in zip_longest(ours, ends):
-        if (end is None or end > last) and (not joined or joined[-1][1] != journal):
-            joined.append((max(first, last + 1), journal))
-    return joined
 
 
 def sync_directory(directory: Path) -> None:
@@ -202,12 +118,13 @@ def connect_to_read(path: Path) -> apsw.Connection:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
-        db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        return db
-    # SQLite wants to create the log that is not there, unless the file is said to be immutable.
-    uri = f"file:{quote(str(path))}?immutable=1"
-    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    else:
+        # SQLite wants to create the log that is not there, unless the file is said to be immutable.
+        uri = f"file:{quote(str(path))}?immutable=1"
+        db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    db.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
+    return db
 
 
 def load(
@@ -297,23 +214,6 @@ def _quick_check(db: apsw.Connection, budget_s: float, monotonic: Callable[[], f
     if answer != [("ok",)]:
         raise Damaged(f"quick_check: {answer[0][0] if answer else 'no answer'}")
     return True
-
-
-def read_items(db: apsw.Connection, content: Content) -> dict[str, bytes]:
-    """State and positions into `content`; returns the file's own facts."""
-    own: dict[str, bytes] = {}
-    for space, key, value, crc in db.execute(
-        "SELECT CAST(space AS BLOB), CAST(key AS BLOB), CAST(value AS BLOB), CAST(crc AS INTEGER) FROM item"
-    ):
-        if crc != crc32(b"\n".join((space or b"", key or b"", value or b""))):
-            content.damaged_items += 1
-        elif space == b"state":
-            content.state[key.decode()] = value
-        elif space == b"uplink":
-            content.uplinks[key.decode()] = Ranges(json.loads(value))
-        else:
-            own[key.decode()] = value
-    return own
 
 
 def _understand(own: dict[str, bytes], birth: Birth, content: Content) -> None:

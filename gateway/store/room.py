@@ -8,40 +8,24 @@ looked at again when it grew by a part of it, or when something was settled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
 
 from gateway import retention
 from gateway.errors import StorageError
 from gateway.model import Lane
 from gateway.store.file import Drop, JournalFile
-from gateway.store.ranges import Pair, Ranges
-from gateway.store.settlement import Settlement
-from gateway.store.tail import Then
+from gateway.store.owed import Owed
+from gateway.store.ranges import Ranges
 from gateway.store.writer import Writer, give
-
-
-class Keeper(Protocol):
-    """The journal whose lane it is."""
-
-    settlement: Settlement
-
-    def dropped(self, reason: str, pairs: Iterable[Pair]) -> None:
-        """Settled records were deleted."""
-
-    def tell_gap(self, pair: Pair, dropped: int, reason: str, drop: Drop | None, then: Then | None) -> None: ...
 
 
 class Room:
     """One lane's room on the disk."""
 
-    def __init__(
-        self, keeper: Keeper, lane: Lane, file: JournalFile, writer: Writer, quota_bytes: int, gap: str
-    ) -> None:
+    def __init__(self, owed: Owed, lane: Lane, file: JournalFile, writer: Writer, quota_bytes: int, gap: str) -> None:
         """`gap`: the kind of gap records, which never give way."""
-        self._keeper = keeper
+        self._owed = owed
         self._lane = lane
         self._file = file
         self._writer = writer
@@ -86,15 +70,15 @@ class Room:
     async def _make(self) -> None:
         with suppress(StorageError):  # the next commit shows whether the disk works, and begins anew
             while excess := self._excess_bytes():
-                settled = tuple(self._keeper.settlement.by_all().within(1, self._writer.tail.durable))
+                settled = tuple(self._owed.settlement.by_all().within(1, self._writer.tail.durable))
                 going, self._writer.used_bytes = await self._writer.ask(partial(self._file.prune, settled, excess))
-                self._keeper.dropped("settled", ((one, one) for one in going))
+                self._owed.forget(((one, one) for one in going), "settled")
                 if not going and not await self._give_way(excess):
                     break
 
     async def _give_way(self, excess: int) -> bool:
         """Drop some of the unsettled; whether it is worth going on."""
-        unsettled = tuple(self._keeper.settlement.by_all().missing(self._cursor + 1, self._writer.tail.durable))
+        unsettled = tuple(self._owed.settlement.by_all().missing(self._cursor + 1, self._writer.tail.durable))
         decision = await self._writer.ask(partial(self._file.decide, unsettled, excess, self._gap))
         self._cursor = decision.cursor
         if decision.drop:
@@ -112,9 +96,9 @@ class Room:
         reason = "quota"
         if self._lane is Lane.ALARM:
             reason = f"repeats of {decision.subject}"
-            self._keeper.settlement.void(gone)
+            self._owed.settlement.void(gone)
         told: asyncio.Future[StorageError | None] = asyncio.get_running_loop().create_future()
-        self._keeper.tell_gap(
+        self._owed.tell_gap(
             (decision.drop[0], decision.drop[-1]),
             len(decision.drop),
             reason,

@@ -20,7 +20,8 @@ import apsw
 
 from gateway.model import Lane, Record
 from gateway.store import open as journal_open
-from gateway.store.open import DAMAGE, Birth, Content, Item, Segment, as_json, put
+from gateway.store.content import Birth, Content, Item, Segment, as_json, put, read_items
+from gateway.store.open import DAMAGE
 from gateway.store.ranges import Pair, Ranges, common
 from gateway.store.rows import INSERT, Rows, as_row
 
@@ -93,7 +94,7 @@ def _items(old: apsw.Connection, birth: Birth) -> tuple[dict[Item, bytes], Conte
     """State and positions to keep, and what they say; nothing when the file does not prove whose it is."""
     facts = Content(fresh=False)
     try:
-        own = journal_open.read_items(old, facts)
+        own = read_items(old, facts)
     except (apsw.Error, ValueError):  # half of them may be there: a state without its neighbours is no state
         return {}, Content(fresh=False)
     if own.get("gateway") != birth.gateway.encode() or own.get("lane") != birth.lane.encode():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from gateway.store.open import Item, Segment, as_json
+from gateway.store.content import Item, Segment, as_json
 from gateway.store.ranges import Pair, Ranges, common
 
 

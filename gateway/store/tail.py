@@ -18,8 +18,8 @@ from gateway import retention
 from gateway.errors import StorageError
 from gateway.model import Lane, Record
 from gateway.retention import Row
+from gateway.store.content import Item
 from gateway.store.file import Drop, Work
-from gateway.store.open import Item
 from gateway.store.ranges import Ranges
 
 Then = Callable[[list[Record], StorageError | None], None]

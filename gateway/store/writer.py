@@ -22,8 +22,8 @@ from typing import Protocol, TypeVar
 from gateway.clock import Clock, Timer
 from gateway.errors import StorageError
 from gateway.model import Lane, Record
+from gateway.store.content import Item
 from gateway.store.file import Expected, JournalFile, Outcome, Work
-from gateway.store.open import Item
 from gateway.store.settlement import Settlement
 from gateway.store.tail import Batch, Tail
 from gateway.store.worker import Worker
@@ -42,8 +42,8 @@ _TROUBLE_S = 2.0
 class Owner(Protocol):
     """What the writer asks and tells the journal it works for."""
 
-    settlement: Settlement
-
+    @property
+    def settlement(self) -> Settlement: ...
     def expected(self, durable: int, *, with_state: bool) -> Expected: ...
     def landed(self, batches: list[Batch], outcome: Outcome) -> None:
         """These are on the disk; called before they are told."""

@@ -11,7 +11,7 @@ from drivers import DRIVERS
 from gateway.blueprint import Site
 from gateway.clock import boot_id
 from gateway.errors import BusError
-from gateway.lending import layout, tells_texts
+from gateway.listening import layout, tells_texts
 from gateway.model import BusSpec, Text
 from gateway.poller import tapped
 from gateway.tools.channel import Channel, ToolError

@@ -18,7 +18,7 @@ from drivers.contract import Exchange, Reply
 from gateway.blueprint import Site
 from gateway.errors import BusError
 from gateway.judged import judged
-from gateway.lending import Layout, layout
+from gateway.listening import Layout, layout
 from gateway.model import Action, BusKind, Command, Device, Scan, Text, Transition
 from gateway.tools.channel import ToolError
 from gateway.tools.recording import Recording

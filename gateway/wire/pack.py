@@ -33,6 +33,8 @@ from gateway.model import Kind, Point, Quality, Scan, Value
 
 VERSION = b"\x01"
 FULL, WHOLE, PARTIAL = range(3)
+LAYOUT = "layout/"
+"""Prefix of their keys in the telemetry lane's state."""
 TEXT_BYTES = 1024
 """A longer text value is cut here, at a whole character."""
 
@@ -128,11 +130,11 @@ class Layouts(Mapping[int, Layout]):
     def __getitem__(self, key: int) -> Layout:
         layout = self._read.get(key)
         if layout is None:
-            layout = self._read[key] = Layout.from_json(self._state()[f"layout/{key}"])
+            layout = self._read[key] = Layout.from_json(self._state()[f"{LAYOUT}{key}"])
         return layout
 
     def __iter__(self) -> Iterator[int]:
-        return (int(key.removeprefix("layout/")) for key in self._state() if key.startswith("layout/"))
+        return (int(key.removeprefix(LAYOUT)) for key in self._state() if key.startswith(LAYOUT))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from random import Random
 
+from gateway import ledger
 from gateway.link.uplink import Uplink
 from gateway.model import AlarmClass, Group, Kind, Lane, Point, Scan, Severity, Text, UplinkSpec
 from gateway.pipeline import Pipeline
@@ -128,7 +129,7 @@ class House:
         alarms, telemetry = self.lanes.values()
         self.pipeline = Pipeline(
             Engine((ALARM,), points, self.clock.monotonic()), {"high": ALARM}, Reporter(groups), layouts,
-            alarms, telemetry, self.clock, Guard(),
+            ledger.Ledger(alarms, self.clock), telemetry, self.clock, Guard(),
         )  # fmt: skip
         spec = UplinkSpec("district", "broker.invalid", 8883, "", "", "")
         uplink = Uplink(
@@ -193,7 +194,7 @@ async def outage(folder, hours, looks):
         await house.live(5)
     took_s = house.clock.monotonic() - back
     await house.live(5)
-    house.pipeline.flush()
+    house.pipeline.readings.flush()
     await asyncio.sleep(10)
     note(
         f"{hours:g} h away: {away} records ({alarms} of the alarm lane) and what came meanwhile at the district {took_s:.0f} s "

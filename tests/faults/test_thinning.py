@@ -44,7 +44,7 @@ async def test_every_record_that_gave_way_is_told_once(tmp_path):
         counted = journal.counters().dropped["quota"]
         found = await everything(journal, page=500)
         last = journal.counters().last
-        gone = journal._gone.pairs()
+        gone = journal._owed._gone.pairs()
     gaps = [json.loads(record.body) for record in found if record.kind in GAPS]
     there = {record.sequence for record in found}
     missing = set(range(1, last + 1)) - there

@@ -7,11 +7,12 @@ import secrets
 from typer.testing import CliRunner
 
 from gateway import last_good
-from gateway.app import system, watch
+from gateway.app import watch
 from gateway.clock import SystemClock
 from gateway.commands import app as commands
 from gateway.control import ask
 from gateway.model import Lane
+from gateway.parts import system
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from gateway.trial import Terms

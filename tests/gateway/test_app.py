@@ -1,7 +1,6 @@
-"""The composition root: which file runs, how times cross a restart, and what the daemon must not load."""
+"""The composition root: which file runs, and what the daemon must not load."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -11,13 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from drivers.times import LONGEST_TIMEOUT_S
-from gateway.app import STALLED_S, Parts, Seams, bridge, stalled_s
 from gateway.control import ask
 from gateway.field.bus import Bus
 from gateway.field.line import Drain, Timing
 from gateway.last_good import load
 from gateway.model import BusKind, BusSpec, Device, Lane
-from gateway.pipeline import clocks
+from gateway.parts import STALLED_S, Parts, Seams, stalled_s
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from tests.clocks import HandClock
@@ -25,54 +23,6 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "examples" / "demo" / "site.yaml").read_text(encoding="utf-8")
-
-
-def test_within_one_boot_times_stay(tmp_path):
-    clock = HandClock(at=5000)
-    saved = clocks(clock)
-    clock.advance(60)
-    assert bridge(saved, clock) == (0, True)
-
-
-def test_across_a_reboot_trusted_clocks_bridge_the_gap():
-    """A delay that began 10 s before the cut, 30 s ago by the wall clock, began 40 s before now."""
-    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
-    saved = clocks(before)
-    after = HandClock(at=20, wall=1_800_000_030, boot="b" * 32)
-    began = 4990
-    assert bridge(saved, after).sure
-    assert after.monotonic() - (began + bridge(saved, after).shift_s) == pytest.approx(40)
-
-
-def test_across_a_reboot_without_trusted_clocks_the_gap_counts_as_nothing():
-    """At least: what had elapsed stays elapsed."""
-    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
-    saved = clocks(before)
-    after = HandClock(at=20, wall=30.0, boot="b" * 32, trusted=False)
-    assert not bridge(saved, after).sure
-    assert after.monotonic() - (4990 + bridge(saved, after).shift_s) == pytest.approx(10)
-
-
-def test_a_wall_clock_that_went_back_bridges_nothing():
-    before = HandClock(at=5000, wall=1_800_000_000, boot="a" * 32)
-    after = HandClock(at=20, wall=1_700_000_000, boot="b" * 32)
-    assert not bridge(clocks(before), after).sure
-    assert after.monotonic() - (4990 + bridge(clocks(before), after).shift_s) == pytest.approx(10)
-
-
-def saved_at(at):
-    return b'{"boot": "x", "at": %s, "wall": 1, "trusted": true}' % at
-
-
-@pytest.mark.parametrize(
-    "saved",
-    [
-        *(None, b"", b"[]", b"{}", b"\xff", b"[" * 100_000, json.dumps({"boot": 1, "at": "x"}).encode()),
-        *map(saved_at, (b"NaN", b"-Infinity", b"9" * 400)),
-    ],
-)
-def test_saved_clocks_that_cannot_be_read_move_nothing(saved):
-    assert bridge(saved, HandClock()) == (0, False)
 
 
 FOREIGN = (

@@ -11,13 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware_sim.uitd import FIRE, Part, Uitd
-from gateway.app import Seams, watch
+from gateway.app import watch
 from gateway.clock import SystemClock
 from gateway.commands import app as commands
 from gateway.config import load
 from gateway.control import ask
 from gateway.errors import ConfigError
 from gateway.field.bus import Bus
+from gateway.parts import Seams
 from gateway.store.worker import ThreadWorker
 from tests.waiting import until
 

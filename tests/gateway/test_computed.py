@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from gateway.ledger import Ledger
 from gateway.model import AlarmClass, Group, Kind, Lane, Point, Scan, Severity, State, Text
-from gateway.pipeline import BURST_S, Pipeline
+from gateway.pipeline import Pipeline
+from gateway.readings import BURST_S
 from gateway.report import Reporter
 from gateway.restart import Guard
 from gateway.store.journal import Journal
@@ -38,7 +40,15 @@ class House:
         self.clock, self.telemetry = clock, lanes[1]
         self.engine = Engine(tuple(specs.values()), names, clock.monotonic(), virtual=(GAP,))
         self.pipeline = Pipeline(
-            self.engine, specs, Reporter(GROUPS), layouts, *lanes, clock, Guard(), utc_offset_s=28800.0
+            self.engine,
+            specs,
+            Reporter(GROUPS),
+            layouts,
+            Ledger(lanes[0], clock),
+            lanes[1],
+            clock,
+            Guard(),
+            utc_offset_s=28800.0,
         )
 
     def state(self, alarm):

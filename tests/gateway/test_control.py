@@ -141,3 +141,20 @@ async def test_a_path_that_is_no_socket_is_left_alone(tmp_path):
     with pytest.raises(FileExistsError):
         await control(path).run()
     assert path.read_text() == "precious"
+
+
+def test_the_end_of_the_gateway_is_no_error_to_whoever_looks_at_its_console(tmp_path, caplog):
+    """A connection that is open then is closed, and no trace of it is in the log."""
+
+    async def play():
+        control = Control(tmp_path / "s", {}, lambda command: None, SystemClock(), Guard())
+        serving = asyncio.create_task(control.run())
+        await until(lambda: (tmp_path / "s").exists())
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        await until(lambda: control._open == 1)
+        serving.cancel()
+        await asyncio.wait((serving,))
+        writer.close()
+
+    asyncio.run(play())
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.model import Lane
 from gateway.store.file import Drop
+from gateway.store.open import LARGEST_BYTES, connect_to_read
 from gateway.store.open import set_aside as aside
 from tests.gateway.journal_tools import GAPS, bodies, commit, everything, faulty_disk, numbers, opened
 from tests.waiting import until
@@ -244,7 +245,7 @@ async def test_a_damaged_page_behind_many_that_are_gone_stops_no_reader(tmp_path
     async with opened(path) as journal:
         told = asyncio.get_running_loop().create_future()
         drop = Drop(tuple(range(2, 151)), ((2, 150),))
-        journal.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
+        journal._owed.tell_gap((2, 150), 149, "repeats of a", drop, lambda records, error: told.set_result(error))
         assert await told is None
     async with opened(path) as journal:
         damage_page(journal, path, lambda content: content.index(b"0150" * 75))
@@ -434,3 +435,14 @@ async def test_a_damaged_page_does_not_keep_the_lane_from_its_quota(tmp_path, la
         await until(lambda: not journal.counters().waiting)
         await until(lambda: journal.counters().used_bytes <= 100 * 1024)
         assert journal.counters().set_aside is None
+
+
+@pytest.mark.parametrize("log", [b"", bytes(32)])
+async def test_a_damaged_length_takes_no_gigabytes_where_a_file_is_only_read(tmp_path, log):
+    """What is saved out of a file that was set aside is read so, with its log and without."""
+    await filled(tmp_path / "a.db", count=1)
+    (tmp_path / "a.db-wal").write_bytes(log)
+    db = connect_to_read(tmp_path / "a.db")
+    with pytest.raises(apsw.TooBigError):
+        db.execute("SELECT zeroblob(?)", (LARGEST_BYTES + 1,)).fetchall()
+    db.close()

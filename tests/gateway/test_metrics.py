@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from gateway import config, metrics
-from gateway.app import Parts, Seams
 from gateway.families import TABLE
 from gateway.field.bus import Bus
 from gateway.metrics import CONNECTIONS, Metrics, exposition
 from gateway.model import Lane, MetricsSpec
+from gateway.parts import Parts, Seams
 from gateway.restart import Guard
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker

@@ -21,7 +21,6 @@ from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
 from gateway import config
 from gateway.annunciator import Kind, OutputSpec
-from gateway.app import Parts, Seams
 from gateway.clock import SystemClock
 from gateway.control import Control
 from gateway.ends import PAUSES_S
@@ -29,9 +28,11 @@ from gateway.field.bus import Bus
 from gateway.fitting import Fitting
 from gateway.model import Action, AlarmClass, Deadline, Lane, Scan, Severity, State, Text, Transition
 from gateway.outputs import RENEW_S, Outputs
+from gateway.parts import Parts, Seams
 from gateway.restart import Guard
 from gateway.store.journal import Journal
 from gateway.store.worker import ThreadWorker
+from gateway.trail import Trail
 from gateway.wire import payloads
 from rules.spec import AlarmSpec, Equals
 from tests.clocks import HandClock
@@ -472,7 +473,8 @@ async def test_lamp_sounder_and_key_on_gpio_lines(tmp_path):
         commands.append((command.action, command.alarm, command.who))
         return fitting.outputs.obey(command) if command.action is Action.SILENCE else None
 
-    pipeline = SimpleNamespace(taps=[], local=None, alarms=dict, stage=lambda alarm: "pending", command=command)
+    trail = Trail({}, lambda state, within_s: None, bench.clock)
+    pipeline = SimpleNamespace(taps=[], local=None, alarms=dict, trail=trail, command=command)
     fitting = Fitting(pipeline, bench.clock, Guard(), bench.take)
     fitting.fit(site, {"f": FIRE}, {})
     assert pipeline.local is fitting.outputs

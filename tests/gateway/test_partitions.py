@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gateway import config, post_view
-from gateway.app import Parts, Seams
 from gateway.control import Control
 from gateway.field.bus import Bus
 from gateway.model import Lane, Quality, Scan
+from gateway.parts import Parts, Seams
 from gateway.store.journal import Journal
 from gateway.store.worker import InlineWorker
 from gateway.wire import pack, payloads
@@ -51,7 +51,7 @@ class House:
             self.parts.pipeline.command,
             self.clock,
             self.parts.guard,
-            self.parts.pipeline.written,
+            self.parts.ledger.written,
         )
         return self
 
@@ -201,7 +201,7 @@ async def test_it_takes_the_ordinary_way_to_the_district(house):
     """A change is telemetry with the words of its state."""
     house.ask("arm")
     await house.go_on(2)
-    house.parts.pipeline.flush()
+    house.parts.pipeline.readings.flush()
     telemetry = house.lanes[1]
     layouts = pack.Layouts(telemetry.state)
     told = [

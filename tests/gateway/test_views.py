@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.ledger import Ledger
 from gateway.model import (
     Action,
     AlarmClass,
@@ -108,7 +109,9 @@ async def hidden(tmp_path, *events):
     group = Group("g", (point,), 1.0)
     engine = Engine([HIGH], {("a", 0): ("a/p",)}, clock.monotonic())
     layouts = {("a", 0): pack.Layout("a", 0, group.points)}
-    pipeline = Pipeline(engine, {"high": HIGH}, Reporter({("a", 0): group}), layouts, *lanes, clock, Guard())
+    pipeline = Pipeline(
+        engine, {"high": HIGH}, Reporter({("a", 0): group}), layouts, Ledger(lanes[0], clock), lanes[1], clock, Guard()
+    )
     for event in events:
         (pipeline.command if isinstance(event, Command) else pipeline.take)(event)
         clock.advance(1.0)

@@ -12,7 +12,6 @@ from gateway.restart import Guard
 from rules.engine import Engine
 from rules.evidence import Witnessed
 from rules.leaf import Reading
-from rules.lifecycle import ACTIVE
 from rules.load import Load
 from rules.spec import Above, All, Any, Equals, KOfN, Not, Stale
 from tests.rules.transcript import alarm, good
@@ -291,21 +290,6 @@ def test_the_deadline_is_the_earliest_of_all_and_none_when_time_changes_nothing(
     assert engine_of(FIRE).step(None, 1.0).deadline is None
 
 
-def test_the_console_sees_state_since_truth_text_and_evidence():
-    engine = engine_of(FIRE)
-    standing = engine.alarms()["fire"]
-    assert (standing.spec, standing.state, standing.since, standing.truth, standing.evidence) == (
-        FIRE, State.NORMAL, None, 2, None,
-    )  # fmt: skip
-    engine.step(good("s", 7, 0, at=1.0), 1.0)
-    standing = engine.alarms()["fire"]
-    assert (standing.text, standing.state, standing.since, standing.truth) == (
-        ("fire报警", "fire"), State.UNACKNOWLEDGED, 1.0, 4,
-    )  # fmt: skip
-    assert standing.evidence == Sample("s/x", 7, Quality.GOOD, 1.0)
-    assert standing.state in ACTIVE
-
-
 def test_a_silence_never_heard_raises_by_a_scan_of_another_device_at_the_same_time():
     """The witness is the sample just read, though the silence moved at that moment too."""
     groups = {("s", 0): ("s/x",), ("t", 0): ("t/x",)}
@@ -410,7 +394,7 @@ def test_deadlines_that_came_to_nothing_take_no_memory():
         engine.step(good("s", 9.0, 0, at=20.0 * n), 20.0 * n)
         engine.step(good("s", 0.0, 0, at=20.0 * n + 1), 20.0 * n + 1)
         assert engine.step(None, 20.0 * n + 15).deadline is None
-    assert len(engine._queue) <= 2
+    assert len(engine._agenda.queue) <= 2
 
 
 def test_after_a_bug_the_delays_are_as_the_alarm_stands():

@@ -9,7 +9,8 @@ import signal
 from collections import deque
 from dataclasses import replace
 
-from gateway.app import Seams, watch
+from gateway.app import watch
+from gateway.parts import Seams
 from tests.simulation.loop import VirtualLoop
 
 GATEWAY = ("gateway.", "rules.", "drivers.", "asyncio.", "_asyncio")

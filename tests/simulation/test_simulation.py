@@ -12,6 +12,7 @@ import pytest
 
 from gateway.pipeline import Pipeline
 from gateway.poller import Poller
+from gateway.readings import Readings
 from gateway.report import Reporter
 from gateway.store.writer import Writer
 from tests.simulation import script
@@ -81,10 +82,10 @@ def _findings(words, seed=4):
 def test_a_lost_alarm_is_seen(monkeypatch):
     commit, wrong = Pipeline._commit, _Every(3)
 
-    def losing(self, drafts, transitions):
-        if transitions and wrong():
+    def losing(self, drafts, told):
+        if told and wrong():
             return
-        commit(self, drafts, transitions)
+        commit(self, drafts, told)
 
     monkeypatch.setattr(Pipeline, "_commit", losing)
     _findings("must be there")
@@ -93,10 +94,10 @@ def test_a_lost_alarm_is_seen(monkeypatch):
 def test_an_alarm_told_twice_is_seen(monkeypatch):
     commit = Pipeline._commit
 
-    def twice(self, drafts, transitions):
-        commit(self, drafts, transitions)
-        if transitions:
-            commit(self, drafts, transitions)
+    def twice(self, drafts, told):
+        commit(self, drafts, told)
+        if told:
+            commit(self, drafts, told)
 
     monkeypatch.setattr(Pipeline, "_commit", twice)
     _findings("but it was")
@@ -136,13 +137,13 @@ def test_a_lost_pack_is_seen(monkeypatch):
 def test_packs_out_of_order_are_seen(monkeypatch):
     """A reporter that keeps a scan back and tells it later."""
     columns = Reporter.columns
-    flush = Pipeline.flush
+    flush = Readings.flush
 
     def turned(self):
         self._burst.reverse()
         flush(self)
 
-    monkeypatch.setattr(Pipeline, "flush", turned)
+    monkeypatch.setattr(Readings, "flush", turned)
     monkeypatch.setattr(
         Reporter, "columns", lambda self, scan: columns(self, scan) if scan.device == "gateway" else None
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import EX_CONFIG, EX_SOFTWARE, STALLED_S
+from gateway.app import EX_CONFIG, EX_SOFTWARE
 from gateway.clock import HOUSEKEEPING_S
 from gateway.commands.console import control_socket
 from gateway.config import load
+from gateway.parts import STALLED_S
 from tests.systemd import unit
 
 FOLDER = unit.PATH.parent

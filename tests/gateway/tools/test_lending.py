@@ -1,6 +1,5 @@
 """The running gateway lends its line: reads only, in idle slots, recorded, and nothing stays when the tool is gone."""
 
-import asyncio
 import json
 from itertools import pairwise
 
@@ -10,28 +9,10 @@ from drivers.contract import Exchange
 from drivers.modbus_reads import rtu_frame
 from gateway.lending import worst_s
 from gateway.model import BusKind, BusSpec
-from tests.gateway.tools.world import Gateway
+from tests.gateway.tools.world import Gateway, Talker
 from tests.waiting import until
 
 READ = rtu_frame(2, b"\x03\x00\x00\x00\x01")
-
-
-class Talker:
-    """A tool's connection."""
-
-    def __init__(self, socket):
-        self._socket = socket
-
-    async def __aenter__(self):
-        self.reader, self.writer = await asyncio.open_unix_connection(str(self._socket))
-        return self
-
-    async def __aexit__(self, *_):
-        self.writer.close()
-
-    async def ask(self, **request):
-        self.writer.write(json.dumps(request).encode() + b"\n")
-        return json.loads(await self.reader.readline())
 
 
 @pytest.fixture
@@ -120,17 +101,6 @@ async def test_peek_shows_the_bytes_and_the_values_of_a_device(world):
     assert [way for way, _ in told["wire"]] == ["tx", "rx"]
     assert not (await tool.ask(do="peek", device="nobody", group=0))["ok"]
     assert not (await tool.ask(do="peek", device="tilt", group=9))["ok"]
-
-
-async def test_a_tap_hears_bytes_and_scans_of_its_device(world):
-    _, tool, _ = world
-    await tool.ask(do="tool", tool="record", who="x")
-    assert not (await tool.ask(do="taps"))["ok"]
-    assert (await tool.ask(do="tap", bus="line-1"))["ok"]
-    events = []
-    while not {"tx", "rx", "values"} <= {key for event in events for key in event}:
-        events += (await tool.ask(do="taps", wait_s=2))["events"]
-    assert {event["device"] for event in events if "device" in event} <= {"one", "tilt"}
 
 
 async def test_a_killed_tool_leaves_nothing_behind(world):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.changing_house import House, changed
-from tests.gateway.tools.test_lending import Talker
+from tests.gateway.tools.world import Talker
 
 
 @pytest.fixture

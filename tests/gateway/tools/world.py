@@ -1,6 +1,7 @@
 """A simulated line on a pseudo terminal, and a gateway that watches it: what the technician's tools are tried on."""
 
 import asyncio
+import json
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,8 @@ from firmware_sim.log import Log
 from firmware_sim.pty_port import PtyPort
 from firmware_sim.scene import read
 from gateway import config
-from gateway.app import system, watch
+from gateway.app import watch
+from gateway.parts import system
 
 TEMPLATES = Path(drivers.__file__).parent / "templates"
 
@@ -91,3 +93,21 @@ class Gateway:
     async def __aexit__(self, *_):
         self._task.cancel()
         await asyncio.wait((self._task,))
+
+
+class Talker:
+    """A tool's connection."""
+
+    def __init__(self, socket):
+        self._socket = socket
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_unix_connection(str(self._socket))
+        return self
+
+    async def __aexit__(self, *_):
+        self.writer.close()
+
+    async def ask(self, **request):
+        self.writer.write(json.dumps(request).encode() + b"\n")
+        return json.loads(await self.reader.readline())
