@@ -4,7 +4,8 @@ Guarantees
 * A poll that fails gives a scan whose points are BAD with the error's quality, but for those read before it failed. While a device is down, each period
   that passes without a try gives one with the quality of the first cause. While the line is down, all give LINE_DOWN.
 * A bug in a driver costs its own device only: DRIVER_FAULT, the same back-off as silence; the guard tells of it.
-* `progress` moves at least once a second as long as the task is alive and the bus keeps its promise to end each poll.
+* `progress` moves as long as the task is alive, the bus keeps its promise to end each poll, and each sleep ends when it
+  should. A line on which nothing is due wakes nobody.
 * A tool's exchange (`lend`) is performed only while nothing is due and as `gateway.slots` allows: it does not delay a safety
   poll where the line has room. At most `LOANS` wait; one whose asker has gone is dropped.
 * What is urgent (`hurry`: the guard room's outputs) goes before everything else, also between two exchanges of a poll: it
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 from drivers.contract import Exchange, Poll, Reply
@@ -144,7 +146,8 @@ class Poller:
         self._nap: asyncio.Future[None] | None = None
         self.lent = 0
         self.taps: list[Tap] = []
-        self.progress = now
+        self._moved = now
+        self._sleeps_until = -inf
 
     async def run(self) -> None:
         self._schedule = Schedule(
@@ -152,7 +155,7 @@ class Poller:
         )  # a run that fell may have left a poll without end
         after_poll = False
         while True:
-            now = self.progress = self._clock.monotonic()
+            now = self._moved = self._clock.monotonic()
             if self._urgent:
                 await self._hurry()
                 self._busy.add(self._clock.monotonic() - now, self._clock.monotonic())
@@ -166,8 +169,13 @@ class Poller:
             elif loan := self._loan(now, after_poll=after_poll):
                 await self._lend(loan, now)
             else:
-                await self._sleep(min(turn.wake_at, housekeeping(now)))
+                await self._sleep(min(turn.wake_at, housekeeping(now)) if self._loans else turn.wake_at)
             after_poll = turn.poll is not None
+
+    @property
+    def progress(self) -> float:
+        """When it last moved. One that sleeps moves with the clock, until it should have woken."""
+        return max(self._moved, min(self._clock.monotonic(), self._sleeps_until))
 
     @property
     def answered_at(self) -> float | None:
@@ -237,11 +245,12 @@ class Poller:
         """Until then, or until a tool asks."""
         self._nap = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(until, self._wake)
+        self._sleeps_until = until
         try:
             await self._nap
         finally:
             timer.cancel()
-            self._nap = None
+            self._nap, self._sleeps_until = None, -inf
 
     def _wake(self) -> None:
         if self._nap is not None and not self._nap.done():

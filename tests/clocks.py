@@ -43,6 +43,10 @@ class HandClock:
         heapq.heappush(self._timers, (at, next(self._order), timer, callback))
         return timer
 
+    def waiting(self):
+        """How many timers would wake somebody."""
+        return sum(not timer.cancelled for _, _, timer, _ in self._timers)
+
     def advance(self, seconds):
         end = self.at + seconds
         while self._timers and self._timers[0][0] <= end:

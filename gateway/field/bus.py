@@ -99,6 +99,7 @@ class Bus:
             self._done = self._poll = None
             if self._wire.exchange is not None:  # cancelled, or a bug
                 self._wire.forget()
+            self._wire.rest()
             poll.close()
 
     def status(self) -> dict[str, object]:

@@ -123,6 +123,10 @@ class Wire:
         if self.state is State.ASKED:
             self._distrust("a poll was given up")
 
+    def rest(self) -> None:
+        """No exchange for a while: what is only waited for wakes nobody."""
+        self._deadline.rest()
+
     def close(self) -> None:
         if self._port is not None:
             self._shut("closed")

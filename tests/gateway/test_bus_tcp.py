@@ -11,6 +11,7 @@ from gateway.clock import SystemClock
 from gateway.errors import BusError
 from gateway.field.bus import Bus
 from gateway.model import BusKind, BusSpec, Quality, Scan
+from tests.clocks import HandClock
 from tests.serving import shut
 from tests.waiting import until
 
@@ -119,6 +120,15 @@ async def test_a_poll_of_several_exchanges_gives_one_scan(bus, numbers):
     assert (await bus.perform(numbers.ask(1, 2, 3))).values == (1, 2, 3)
     assert (await bus.perform(numbers.ask(4))).values == (4,)
     assert bus.counters.openings == 1
+
+
+async def test_a_poll_that_is_over_leaves_no_timer(server, numbers):
+    """The time-out of an answered request wakes nobody later: on an idle box each wake-up costs."""
+    clock = HandClock()
+    bus = Bus(server.spec(), clock)
+    assert (await bus.perform(numbers.ask(1, 2))).values == (1, 2)
+    assert clock.waiting() == 0
+    bus.close()
 
 
 async def test_an_answer_to_an_earlier_request_is_dropped(server, bus, numbers):

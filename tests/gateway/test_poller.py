@@ -19,10 +19,16 @@ pytestmark = pytest.mark.looptime
 
 
 class LoopClock(SystemClock):
-    """The running loop's time, which looptime makes virtual."""
+    """The running loop's time, which looptime makes virtual; counts the timers."""
+
+    timers = 0
 
     def monotonic(self):
         return asyncio.get_running_loop().time()
+
+    def call_at(self, at, callback):
+        self.timers += 1
+        return super().call_at(at, callback)
 
 
 class FakeLine:
@@ -90,7 +96,8 @@ class Play:
         self.scans = []
         self.guard = Guard()
         polls = {entry.id: polls_of(entry) for entry in devices} | (polls or {})
-        self.poller = Poller(self.line, devices, polls, LoopClock(), self.scans.append, self.guard)
+        self.clock = LoopClock()
+        self.poller = Poller(self.line, devices, polls, self.clock, self.scans.append, self.guard)
         self.task = asyncio.ensure_future(self.poller.run())
 
     async def reach(self, at):
@@ -416,6 +423,29 @@ async def test_progress_moves_while_there_is_nothing_to_do(play):
     played = play([device("a", 3600.0)])
     await played.reach(100.0)
     assert played.poller.progress >= 99.0
+
+
+async def test_a_line_on_which_nothing_is_due_wakes_nobody(play):
+    """An idle box sleeps: one timer until the next poll, however far that is."""
+    played = play([device("a", 3600.0)])
+    await played.reach(1.0)
+    loop, set_before = asyncio.get_running_loop(), played.clock.timers
+    assert set_before
+    await played.reach(1000.0)
+    assert played.clock.timers == set_before
+    assert played.poller.progress == loop.time()
+
+
+async def test_a_sleep_that_does_not_end_is_no_progress(play):
+    """A wake-up that got lost must set off the watchdog, though nobody expects the line to do anything meanwhile."""
+    played = play([device("a", 10.0)])
+    await played.reach(1.0)
+    played.poller._wake = lambda: None  # what the next sleep is to be ended by
+    await played.reach(15.0)
+    assert played.line.times("a") == [0.0, 10.0]
+    await played.reach(60.0)
+    assert played.line.times("a") == [0.0, 10.0]
+    assert played.poller.progress == 20.0
 
 
 async def test_status_tells_what_a_person_asks(play):
