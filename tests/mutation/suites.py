@@ -22,6 +22,13 @@ SUITES = {
         ("drivers/gb26875*.py", "drivers/modbus_pdu.py"),
         ("tests/drivers/test_*.py",),
     ),
+    "link": Suite(
+        ("gateway/link/mqtt.py", "gateway/link/stream.py", "gateway/link/outbox.py", "gateway/wire/mqtt5.py"),
+        (
+            *(f"tests/gateway/test_{name}.py" for name in ("mqtt", "uplink", "uplink_wire")),
+            "tests/gateway/wire/test_mqtt5.py",
+        ),
+    ),
     "store": Suite(
         ("gateway/retention.py", *(f"gateway/store/{name}.py" for name in ("ranges", "settlement", "seal", "book"))),
         tuple(f"tests/gateway/test_{name}*.py" for name in ("retention", "ranges", "settlement", "seal", "journal")),
