@@ -171,8 +171,6 @@ class _MqttSession:
         self._stream.close()
         if self._tick_timer:
             self._tick_timer.cancel()
-        if not self._ready.done():
-            self._ready.cancel()
 
     def _new_mid(self) -> int:
         while True:

@@ -24,7 +24,6 @@ from gateway.model import UplinkSpec
 
 CONNECT_S = 5.0
 """For each of: TCP, TLS handshake."""
-USER_TIMEOUT_MS = 10_000
 READ_BYTES = 16 * 1024
 COST_BYTES = 256
 """What a TLS record counts for at least when it is read: a system call and a look at what came before."""
@@ -184,7 +183,8 @@ def _connected(spec: UplinkSpec, clock: Clock) -> ssl.SSLSocket:
     try:
         plain = socket.create_connection((spec.host, spec.port), CONNECT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        # No TCP_USER_TIMEOUT: where something between us and the broker has small buffers, Linux takes a window smaller than what
+        # waits for a closed one, and ends a connection that does go on. What is not acknowledged in time is seen above.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 2)):
             plain.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -33,7 +33,7 @@ TOLERANCE = 5
 BACK_GOAL_S, LAG_GOAL_S = 5, 0.1
 KEEPALIVE_S, PUBACK_S = (10, 10) if FULL else (2, 1)
 """The site's own, and shorter ones of the same kind: noticed within the one with data in flight, twice the other idle."""
-SLOW_KBIT, SLOW_PUBACK_S, LARGE_ALARMS = (64, 10, 40) if FULL else (320, 2, 14)
+SLOW_KBIT, SLOW_PUBACK_S, LARGE_ALARMS = (64, 10, 20) if FULL else (320, 2, 10)
 LARGE_BYTES = 16 * 1024
 """`gateway.wire.alarm.LARGEST_BYTES`."""
 ACKNOWLEDGEMENTS = 1_000 if FULL else 40

@@ -40,6 +40,34 @@ async def test_every_record_arrives_in_order_and_is_settled(tmp_path):
         assert bench.position() == 300
 
 
+async def test_a_receipt_that_comes_with_the_end_of_a_connection_counts(tmp_path):
+    """At once, not with the next connection: there may be none in this life."""
+    broker = Broker(district=False)
+    async with Bench(tmp_path, broker) as bench:
+        journal = bench.telemetry(3)[0].journal
+        await until(lambda: len(broker.of("telemetry")) == 3 and not bench.status()["in_flight"])
+        broker.refusal = LinkError("gone")
+        broker.receipt({"telemetry": {"journal": journal, "position": 3}})
+        broker.cut()
+        await until(lambda: not bench.status()["connected"])
+        assert bench.position() == 3
+
+
+async def test_a_window_of_large_alarms_is_counted_in_bytes(tmp_path):
+    """On a link that takes 2 s for each: one at a time, so that none is late for its acknowledgement by those before it; where
+    acknowledgements come quickly, all of the window."""
+    broker = Broker(latency_s=2.0)
+    async with Bench(tmp_path, broker) as bench:
+        bench.alarm(20, b"x" * 16_000)
+        bench.telemetry(20)
+        await settled(bench)
+        assert all(later.at - earlier.at >= 2.0 for earlier, later in pairwise(broker.of("alarm")))
+        broker.latency_s = 0.01
+        bench.alarm(200, b"x" * 16_000)
+        await settled(bench)
+        assert broker.session.most_in_flight == broker.receive_maximum
+
+
 async def test_birth_will_and_good_bye(tmp_path):
     """Retained: online at the start of a connection, offline as the will and at the end."""
     broker = Broker()

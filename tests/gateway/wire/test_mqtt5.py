@@ -165,8 +165,15 @@ def test_a_broker_that_takes_nothing_is_refused(name):
 
 
 def test_the_reasons_are_those_of_another_library():
-    """In its words, but for capitals."""
+    """In its words, but for capitals; all that an uplink can be told: it has no aliases, and subscribes plainly."""
     names = ReasonCode(PacketTypes.CONNACK).names
+    packets = {PacketTypes.CONNACK, PacketTypes.SUBACK, PacketTypes.PUBACK, PacketTypes.DISCONNECT}
+    told = {
+        code
+        for code, called in names.items()
+        if code >= 0x80 and packets & {one for of in called.values() for one in of}
+    }
+    assert told - mqtt5.REASONS.keys() == {0x91, 0x94, 0x9E, 0xA1, 0xA2}
     for code, words in mqtt5.REASONS.items():
         assert words.lower() in {name.lower() for name in names[code]}
     assert "No matching subscribers" in names[mqtt5.NO_SUBSCRIBERS]
