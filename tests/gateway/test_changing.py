@@ -203,6 +203,18 @@ async def test_a_template_that_the_disk_does_not_give_is_no_mistake_of_a_change(
     assert "nothing was changed" in answer["en"]
 
 
+async def test_what_cannot_be_doubted_is_not_called_revertible(house):
+    """A template that nobody uses and the disk does not give: nobody can know the whole again, so a restart would take the new site."""
+    async with house:
+        await house.told("site", lambda answer: answer["running"])
+        (house.folder / "templates").mkdir()
+        (house.folder / "templates" / "unused.yaml").symlink_to("/proc/self/mem")
+        house.path.write_text(changed(house.text, ("Fire east", "Fire in the east")))
+        answer = await house.apply()
+    assert answer["stage"] == "trial"
+    assert not answer["revertible"]
+
+
 async def test_a_start_within_the_trial_takes_the_site_from_before(house):
     """With its alarms as they stood, and the fault; the person has to apply once more."""
     async with house:
