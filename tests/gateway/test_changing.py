@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gateway import config, last_good
 from gateway.commands import app as commands
-from tests.gateway.changing_house import ANOTHER, House, changed, events
+from tests.gateway.changing_house import ANOTHER, PATIENCE_S, House, changed, events
 from tests.waiting import until
 
 
@@ -154,7 +154,7 @@ async def test_a_change_that_is_undone_proves_nothing_and_a_minute_after_it_does
         assert (await house.over())["stage"] == "undone"
         assert len(house.proved) == before
         running = (await house.ask("site"))["running"]
-        await until(lambda: len(house.proved) > before, 10.0)
+        await until(lambda: len(house.proved) > before, PATIENCE_S)
         assert (await house.ask("site"))["running"] == running
         assert (await house.ask("site"))["fallback"]
 
@@ -245,7 +245,7 @@ async def test_sighup_on_a_bad_file_changes_nothing(house, caplog):
     async with house:
         house.path.write_text("gateway: {}")
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: "nothing was changed" in caplog.text, 30.0)
+        await until(lambda: "nothing was changed" in caplog.text, PATIENCE_S)
         assert (await house.ask("status"))["gateway"] == "test-01"
 
 
