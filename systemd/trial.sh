@@ -52,7 +52,7 @@ go_back() { # $1: why
   say "版本 $new 未能运行，已退回 $old"
   mv -T "$opt/$new/undone" "$opt/undone" || true # gone already, when this was cut off here
   mv -T "$mark" "$opt/current"
-  sync "$opt" "$opt/$new"
+  sync "$opt" "$opt/$new" || true # it has to run, whatever the disk says
   settle
 }
 

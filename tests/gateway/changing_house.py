@@ -19,6 +19,8 @@ from gateway.trial import Terms
 from tests.gateway.tools.world import Simulated
 from tests.waiting import until
 
+PATIENCE_S = 60.0
+"""A busy machine takes half a minute to read a site file."""
 TERMS = Terms(proved_s=2.0, silent_s=0.9, fault_s=0.4)
 SCENE = """
 lines:
@@ -78,7 +80,7 @@ class House:
 
         run = watch(site, seams, last_known_good=fallback, path=self.path, terms=TERMS, proved=proved)
         self.task = asyncio.create_task(run)
-        await until(lambda: self.socket.exists() or self.task.done())
+        await until(lambda: self.socket.exists() or self.task.done(), PATIENCE_S)
         assert not self.task.done(), self.task.exception()
         return self
 
@@ -87,7 +89,7 @@ class House:
         await asyncio.wait((self.task,))
 
     async def ask(self, do, **more):
-        return await asyncio.to_thread(ask, self.socket, {"do": do, **more}, 20.0)
+        return await asyncio.to_thread(ask, self.socket, {"do": do, **more}, PATIENCE_S)
 
     async def alarms(self):
         return {row["id"]: row["state"] for row in (await self.ask("alarms"))["alarms"]}
@@ -97,7 +99,7 @@ class House:
         await self.told("alarms", lambda answer: {"fire-east", "fire-west"} <= {row["id"] for row in answer["alarms"]})
         assert (await self.ask("acknowledge", alarm="fire-east", who="Li"))["ok"]
 
-    async def told(self, do, condition, within_s=15.0):
+    async def told(self, do, condition, within_s=PATIENCE_S):
         """The first answer that is as wanted."""
         async with asyncio.timeout(within_s):
             while not condition(answer := await self.ask(do)):  # noqa: ASYNC110 - `until` knows no answers that take time
@@ -113,7 +115,7 @@ class House:
 
     async def command(self, *words):
         """`gengfu apply ...`, as a person types it, who is not there in its very first moment."""
-        await until(lambda: last_good.is_kept(self.path))
+        await until(lambda: last_good.is_kept(self.path), PATIENCE_S)
         given = ["apply", *map(str, words), "--socket", str(self.socket)]
         return await asyncio.to_thread(CliRunner().invoke, commands, given)
 

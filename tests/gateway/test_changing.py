@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gateway import config, last_good
 from gateway.commands import app as commands
-from tests.gateway.changing_house import ANOTHER, House, changed, events
+from tests.gateway.changing_house import ANOTHER, PATIENCE_S, House, changed, events
 from tests.waiting import until
 
 
@@ -154,7 +154,7 @@ async def test_a_change_that_is_undone_proves_nothing_and_a_minute_after_it_does
         assert (await house.over())["stage"] == "undone"
         assert len(house.proved) == before
         running = (await house.ask("site"))["running"]
-        await until(lambda: len(house.proved) > before, 10.0)
+        await until(lambda: len(house.proved) > before, PATIENCE_S)
         assert (await house.ask("site"))["running"] == running
         assert (await house.ask("site"))["fallback"]
 
@@ -203,6 +203,18 @@ async def test_a_template_that_the_disk_does_not_give_is_no_mistake_of_a_change(
     assert "nothing was changed" in answer["en"]
 
 
+async def test_what_cannot_be_doubted_is_not_called_revertible(house):
+    """A template that nobody uses and the disk does not give: nobody can know the whole again, so a restart would take the new site."""
+    async with house:
+        await house.told("site", lambda answer: answer["running"])
+        (house.folder / "templates").mkdir()
+        (house.folder / "templates" / "unused.yaml").symlink_to("/proc/self/mem")
+        house.path.write_text(changed(house.text, ("Fire east", "Fire in the east")))
+        answer = await house.apply()
+    assert answer["stage"] == "trial"
+    assert not answer["revertible"]
+
+
 async def test_a_start_within_the_trial_takes_the_site_from_before(house):
     """With its alarms as they stood, and the fault; the person has to apply once more."""
     async with house:
@@ -233,7 +245,7 @@ async def test_sighup_on_a_bad_file_changes_nothing(house, caplog):
     async with house:
         house.path.write_text("gateway: {}")
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: "nothing was changed" in caplog.text, 30.0)
+        await until(lambda: "nothing was changed" in caplog.text, PATIENCE_S)
         assert (await house.ask("status"))["gateway"] == "test-01"
 
 
