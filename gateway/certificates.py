@@ -63,7 +63,7 @@ class Ending:
         if now - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = now
             self._submit(self._look)
-        return self._clock.trusted() and any(end - self._clock.wall() < SOON_S for end in self._ends)
+        return any(end - self._clock.wall() < SOON_S for end in self._ends) and self._clock.trusted()
 
     def _look(self) -> None:
         self._ends = [end for path in self._files if (end := _end(path)) is not None]

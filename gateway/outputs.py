@@ -8,7 +8,7 @@ Guarantees
 * Nothing here waits: not for the disk, not for the district, not for a bus. With the link cut the lamps flash; with a dead
   disk all is as ever.
 * Only the outputs of the site file are ever switched (`gateway.site.outputs`): lamps and sounders.
-* What is shown is set again every `RENEW_S`. An output or key that cannot be used is a fault of the gateway (`failing`).
+* What is shown is set again every `RENEW_S` at the latest. An output or key that cannot be used is a fault of the gateway (`failing`).
 * A key does what a person does at the console, and is recorded the same: silence first, then each unacknowledged alarm of its
   classes acknowledged. So is the end of a longest on-time: a silence by the output itself.
 * Everything is off at the start until the alarms as they stand say otherwise; at an orderly stop, off where the site says so.
@@ -25,7 +25,7 @@ from typing import Any
 
 from gateway.annunciator import NOTHING_SOUNDS, Annunciator, Line, OutputSpec, classes_of, lit, toggles_at
 from gateway.button import Button, KeySpec
-from gateway.clock import Clock, Timer
+from gateway.clock import HOUSEKEEPING_S, Clock, Timer, housekeeping
 from gateway.ends import End, Push, Take
 from gateway.model import Action, AlarmClass, Command, FloodEdge, Level, Quality, Scan, Text, Transition
 from gateway.restart import Guard
@@ -202,7 +202,7 @@ class Outputs:
             why = f"已响满 {longest:g} 秒 longest on-time, {longest:g} s, is over"
             self._command(Command(Action.SILENCE, name, f"输出 output {name}", now, why))
         if now >= self._renew_at:
-            self._renew_at = now + RENEW_S
+            self._renew_at = housekeeping(now + RENEW_S - HOUSEKEEPING_S)
             for end in self.ends.values():
                 end.renew()
             for push in self._pushes.values():

@@ -245,6 +245,7 @@ class Poller:
         """Until then, or until a tool asks."""
         self._nap = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(until, self._wake)
+        self._bus.rest()
         self._sleeps_until = until
         try:
             await self._nap

@@ -35,6 +35,9 @@ class Asks(Protocol):
     async def perform(
         self, poll: Generator[Exchange, Reply, T], longest_s: float | None = None, whom: Hashable = None
     ) -> T: ...
+    def rest(self) -> None:
+        """No `perform` for a while: wake nobody for what was."""
+
     def status(self) -> dict[str, object]: ...
 
 

@@ -99,8 +99,11 @@ class Bus:
             self._done = self._poll = None
             if self._wire.exchange is not None:  # cancelled, or a bug
                 self._wire.forget()
-            self._wire.rest()
             poll.close()
+
+    def rest(self) -> None:
+        """Nothing is due for a while: the time-out of what was answered wakes nobody."""
+        self._wire.rest()
 
     def status(self) -> dict[str, object]:
         wire = self._wire

@@ -1,7 +1,7 @@
 """Two timers for buses, each one object for the life of the bus.
 
 * `Deadline`: for time-outs that are nearly always called off. Moving it costs two assignments: it is checked when the
-  loop's own timer fires, which is set anew only then (lazily), so a poll of a thousand exchanges costs a few loop timers.
+  loop's own timer fires, which is set anew only then (lazily), so a thousand polls of a busy line cost a few loop timers.
 * `PreciseTimer`: for the silences of a serial line (1.75 ms and more). asyncio's epoll rounds every wait up to the next
   millisecond; a timerfd is waited for like any other descriptor and is late by about 0.1 ms, without a thread and
   without holding up the loop.

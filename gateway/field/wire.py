@@ -124,7 +124,7 @@ class Wire:
             self._distrust("a poll was given up")
 
     def rest(self) -> None:
-        """No exchange for a while: what is only waited for wakes nobody."""
+        """No exchange for a while."""
         self._deadline.rest()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.clock import Clock
+from gateway.clock import Clock, housekeeping
 from gateway.errors import LinkError
 from gateway.link import mqtt
 from gateway.link.alarm_lane import AlarmLane
@@ -103,8 +103,9 @@ class Outbox:
         ]
         future = [at for at in deadlines if at is not None and at > now]
         overdue = any(at is not None and at <= now for at in deadlines)
+        idle_until = now + IDLE_S if overdue else housekeeping(now + PUBACK_S)
         # At least a millisecond: a timer may fire a hair early, and must not come back for the same hair.
-        return max(now + 0.001, min([*future, now + (IDLE_S if overdue else PUBACK_S)]))
+        return max(now + 0.001, min([*future, idle_until]))
 
     def _send_next(self, session: mqtt.Session, window: int, now: float) -> bool:
         """Publish one record, if one may go."""

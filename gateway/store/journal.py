@@ -321,14 +321,10 @@ class Journal:
             last=self._book.last,
             used_bytes=writer.used_bytes,
             quota_bytes=self._quota_bytes,
-            nearly_full=self._nearly_full(),
+            # Looked at once a second, and what is unsettled takes a while to count: only where it can matter.
+            nearly_full=retention.nearly_full(writer.used_bytes, 1.0, self._quota_bytes)
+            and retention.nearly_full(writer.used_bytes, self._owed.share(), self._quota_bytes),
             failing_since=writer.failing_since,
             why=writer.why if writer.failing_since is not None else "",
             set_aside=self._set_aside,
         )
-
-    def _nearly_full(self) -> bool:
-        used_bytes, quota_bytes = self._writer.used_bytes, self._quota_bytes
-        if not retention.nearly_full(used_bytes, 1.0, quota_bytes):
-            return False  # looked at once a second, and what is unsettled takes a while to count
-        return retention.nearly_full(used_bytes, self._owed.share(), quota_bytes)

@@ -63,6 +63,9 @@ class Line:
             return end.value
         raise AssertionError("one exchange a poll is all that this line knows")
 
+    def rest(self):
+        """It has no timers."""
+
     def status(self):
         return {}
 

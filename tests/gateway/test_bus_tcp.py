@@ -122,11 +122,12 @@ async def test_a_poll_of_several_exchanges_gives_one_scan(bus, numbers):
     assert bus.counters.openings == 1
 
 
-async def test_a_poll_that_is_over_leaves_no_timer(server, numbers):
+async def test_a_line_at_rest_has_no_timer(server, numbers):
     """The time-out of an answered request wakes nobody later: on an idle box each wake-up costs."""
     clock = HandClock()
     bus = Bus(server.spec(), clock)
     assert (await bus.perform(numbers.ask(1, 2))).values == (1, 2)
+    bus.rest()
     assert clock.waiting() == 0
     bus.close()
 

@@ -42,6 +42,7 @@ class FakeLine:
         self.asked = []
         self.waits = []
         self.tried = []
+        self.rests = []
 
     async def perform(self, poll, longest_s=None, whom=None):
         if self.down:
@@ -64,6 +65,9 @@ class FakeLine:
         except StopIteration as end:
             return end.value
         raise AssertionError("the poll asks twice")
+
+    def rest(self):
+        self.rests.append(asyncio.get_running_loop().time())
 
     def status(self):
         return {"up": not self.down}
@@ -433,6 +437,7 @@ async def test_a_line_on_which_nothing_is_due_wakes_nobody(play):
     assert set_before
     await played.reach(1000.0)
     assert played.clock.timers == set_before
+    assert played.line.rests == [0.02]
     assert played.poller.progress == loop.time()
 
 
