@@ -22,9 +22,13 @@ if ! [ -e $kernel/qemu-aarch64 ]; then # a booted Debian has done this already
   grep . /usr/lib/binfmt.d/qemu-aarch64.conf >$kernel/register
 fi
 if ! [ -e "$root/ready" ]; then
-  debootstrap --arch=arm64 --foreign --variant=minbase --include=python3.11,ca-certificates,openssl bookworm "$root" \
+  debootstrap --arch=arm64 --foreign --variant=minbase --include=python3.11,ca-certificates,openssl,mosquitto bookworm "$root" \
     "${MIRROR:-http://deb.debian.org/debian}"
   chroot "$root" /debootstrap/debootstrap --second-stage
+  echo "127.0.0.1 localhost" >"$root/etc/hosts"
+  # Also where a test starts a command without this environment.
+  mkdir -p "$root/usr/local/lib/python3.11/dist-packages"
+  printf '/gengfu\n/packages\n' >"$root/usr/local/lib/python3.11/dist-packages/gengfu.pth"
   touch "$root/ready"
 fi
 PYTHONPATH=.uv .uv/bin/uv pip sync --quiet --python .venv --target "$root/packages" --require-hashes \
