@@ -68,6 +68,8 @@ class Slave:
         self.script = script or (lambda asked: [(0.002, reply(register_of(asked)))])
         self.requests = []
         self.times = []
+        self.late_s = 0.0
+        """At most: how much later than the script wanted it said something, a machine being busy."""
         self._ends = []
         self._pending = bytearray()
         self.plug()
@@ -115,4 +117,8 @@ class Slave:
             at = loop.time()
             for pause_s, data in self.script(asked):
                 at += pause_s
-                loop.call_at(at, self.say, data)
+                loop.call_at(at, self._say_at, at, data)
+
+    def _say_at(self, at, data):
+        self.late_s = max(self.late_s, asyncio.get_running_loop().time() - at)
+        self.say(data)

@@ -110,19 +110,24 @@ async def test_a_foreign_reply_is_a_bad_frame_at_once(slave, bus):
 
 @pytest.mark.parametrize(("baud", "pause_s"), [(115200, 0.0), (115200, 0.001), (9600, 0.006)])
 async def test_a_reply_sent_twice_is_not_the_next_answer(baud, pause_s):
-    """The second copy never answers the next request: not within T3.5, and not while that request is still leaving."""
+    """The second copy never answers the next request: not within T3.5, and not while that request is still leaving. One that a
+    busy machine lets come later than that is another thing (`tests/faults/test_serial_faults.py`, in virtual time)."""
     slave = Slave(lambda asked: [(0.012, reply(register_of(asked))), (pause_s, reply(register_of(asked)))])
     bus = Bus(slave.spec(baud=baud), SystemClock())
     answered = 0
-    for register in range(4):
+    for register in range(100):
+        slave.late_s = 0.0
         try:
             values = (await bus.perform(ask(register))).values
         except BusError:
             continue
-        assert values == (register,)
-        answered += 1
+        if slave.late_s < 0.0005:
+            assert values == (register,)
+            answered += 1
+        if answered == 3:
+            break
     assert answered
-    assert bus.counters.stray_bytes + bus.counters.early_bytes >= 21
+    assert bus.counters.stray_bytes + bus.counters.early_bytes >= 14
     bus.close()
     slave.close()
 
@@ -137,8 +142,8 @@ async def test_bytes_from_before_the_request_are_thrown_away_and_counted(slave, 
 
 async def test_bytes_that_arrive_while_the_request_is_leaving_are_no_answer():
     """At 1200 baud a request of 8 bytes takes 73 ms: what comes after 2 ms is older than it."""
-    slave = Slave(lambda asked: [(0.002, reply(666)), (0.11, reply(register_of(asked)))])
-    bus = Bus(slave.spec(baud=1200), SystemClock())
+    slave = Slave(lambda asked: [(0.002, reply(666)), (0.2, reply(register_of(asked)))])
+    bus = Bus(slave.spec(baud=1200, reply_timeout_s=2.0), SystemClock())
     assert (await bus.perform(ask(2))).values == (2,)
     assert bus.counters.early_bytes == 7
     bus.close()
@@ -187,7 +192,7 @@ async def test_an_echo_that_is_missing_or_different_is_no_answer(script, quality
 async def test_no_request_before_the_line_was_silent(baud, silence_s):
     """The next request never comes before T3.5 after the last byte of the reply."""
     slave = Slave(lambda asked: [(0.018, reply(register_of(asked)))])
-    bus = Bus(slave.spec(baud=baud), SystemClock())
+    bus = Bus(slave.spec(baud=baud, reply_timeout_s=2.0), SystemClock())
     await bus.perform(ask(*range(20)))
     assert min(slave.gaps()) >= 0.018 + silence_s
     bus.close()
