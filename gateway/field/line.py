@@ -123,10 +123,10 @@ class Patience:
         self._heard_s = heard_s
         self._doubts: dict[Hashable, int] = {}
         """Shortened tries that may have missed an answer, since the last whole one."""
-        self._last: Hashable | None = None
-        """Whose time-out was shortened last, as long as nothing came of it."""
-        self._last_until = 0.0
-        """When its answer is no longer to be expected."""
+        self._awaited: dict[Hashable, float] = {}
+        """Whose last time-out was shortened, and until when its answer may come."""
+        self._whom: Hashable = None
+        """Whose request is out."""
         self._short_s: float | None = None
         """The time-out of the request that is out, if it was shortened."""
         self._late: dict[int | str | None, tuple[bytes, float, float]] = {}
@@ -136,16 +136,15 @@ class Patience:
     def timeout_s(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> float:
         """For a request that goes out now."""
         whole_s = self._whole(exchange)
-        self._short_s = None
-        if whom == self._last:
-            self._last = None
+        self._whom, self._short_s = whom, None
+        self._awaited.pop(whom, None)
         if longest_s is None or longest_s >= whole_s:
             self._doubts.pop(whom, None)
             return whole_s
         if self._doubts.get(whom, 0) >= _DOUBTS:
             self._doubts[whom] = 0
             return whole_s
-        self._last, self._short_s = whom, longest_s
+        self._short_s = longest_s
         if whole_s > longest_s + self._heard_s:
             self._doubts[whom] = self._doubts.get(whom, 0) + 1
         return longest_s
@@ -153,8 +152,8 @@ class Patience:
     def left(self, exchange: Exchange, at: float) -> None:
         """The request that was asked about last is on its way, whole at `at`."""
         if self._short_s is not None and self._heard_s:
-            self._last_until = at + self._whole(exchange) + self._heard_s
-            self._late[exchange.address] = exchange.request, self._last_until, at + self._short_s + self._heard_s
+            until = self._awaited[self._whom] = at + self._whole(exchange) + self._heard_s
+            self._late[exchange.address] = exchange.request, until, at + self._short_s + self._heard_s
 
     def free_at(self, exchange: Exchange) -> float:
         """No earlier, lest an answer to another request be taken for this one's. One without an address may be anybody's."""
@@ -170,10 +169,12 @@ class Patience:
         return self._whole_s if exchange.timeout_s is None else exchange.timeout_s
 
     def heard_late(self, now: float) -> None:
-        """Bytes came that nobody waited for, or that are no answer."""
-        if self._last is not None and now <= self._last_until:
-            self._doubts[self._last] = self._doubts.get(self._last, _DOUBTS) + 1
-            self._last = None
+        """Bytes came that nobody waited for, or that are no answer. They may be of each that was not waited for long enough:
+        were it only the last of them, a slow device would never be heard where a dead one is always tried after it."""
+        for whom, until in self._awaited.items():
+            if now <= until:
+                self._doubts[whom] = self._doubts.get(whom, _DOUBTS) + 1
+        self._awaited.clear()
 
 
 class Mute:

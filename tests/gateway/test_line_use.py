@@ -236,6 +236,36 @@ async def test_a_late_answer_among_the_others_costs_one_of_them_a_poll_and_is_he
     assert (await tried(world, one, 0.1)).values[0] == pytest.approx(1.11)
 
 
+async def test_a_slow_device_is_heard_though_a_dead_one_is_always_tried_after_it(tmp_path):
+    """Whose late answer it was nobody knows: each that was not waited for long enough may have sent it."""
+    scene = PAIR.replace("\n]}]", "\n  {id: dead, template: generic_smoke_loop, address: 3, values: {density: 3.33}},\n]}]")
+    world = World(tmp_path, scene, baud=9600, reply_timeout_s=0.5)
+    one, two, dead = (
+        DRIVERS["modbus"].open(device("generic_smoke_loop", at, name), BusKind.SERIAL)
+        for at, name in ((1, "one"), (2, "two"), (3, "dead"))
+    )
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.4})
+    world.field.set_fault({"device": "dead", "what": "silent"})
+
+    async def short(poll, whom):
+        try:
+            return await world.clock.run(world.bus.perform(poll(0), 0.1, whom))
+        except BusError as error:
+            return error.quality
+
+    heard = []
+    for _ in range(4):
+        heard.append(await short(one, "one"))
+        await short(dead, "dead")
+        for _ in range(10):
+            await world.perform(two(0))
+        await world.clock.rest(world.clock.now + 1.0)
+    assert heard[0] is Quality.NOT_RESPONDING
+    assert not isinstance(heard[1], Quality), "the whole time-out"
+    assert heard[1].values[0] == pytest.approx(1.11)
+
+
 class Noisy:
     """A device whose transceiver says `noise` when it turns round."""
 
