@@ -238,7 +238,9 @@ async def test_a_late_answer_among_the_others_costs_one_of_them_a_poll_and_is_he
 
 async def test_a_slow_device_is_heard_though_a_dead_one_is_always_tried_after_it(tmp_path):
     """Whose late answer it was nobody knows: each that was not waited for long enough may have sent it."""
-    scene = PAIR.replace("\n]}]", "\n  {id: dead, template: generic_smoke_loop, address: 3, values: {density: 3.33}},\n]}]")
+    scene = PAIR.replace(
+        "\n]}]", "\n  {id: dead, template: generic_smoke_loop, address: 3, values: {density: 3.33}},\n]}]"
+    )
     world = World(tmp_path, scene, baud=9600, reply_timeout_s=0.5)
     one, two, dead = (
         DRIVERS["modbus"].open(device("generic_smoke_loop", at, name), BusKind.SERIAL)
@@ -264,6 +266,27 @@ async def test_a_slow_device_is_heard_though_a_dead_one_is_always_tried_after_it
     assert heard[0] is Quality.NOT_RESPONDING
     assert not isinstance(heard[1], Quality), "the whole time-out"
     assert heard[1].values[0] == pytest.approx(1.11)
+
+
+@pytest.mark.parametrize("cut", [0, 4])
+async def test_an_answer_spoilt_on_the_line_may_hide_a_late_one(tmp_path, cut):
+    """Its driver refuses it, or it breaks off: two may have talked at once. The silent one has its whole time-out next."""
+    world, one, two = pair(tmp_path)
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "silent"})
+
+    def spoilt():
+        exchange = next(two(0))
+        yield replace(exchange, framing=lambda data: 9 + cut, sound=None)
+        raise BusError(Quality.BAD_FRAME, "the checksum is wrong")
+
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    with pytest.raises(BusError):
+        await world.clock.run(world.bus.perform(spoilt()))
+    await world.clock.rest(world.clock.now + 2.0)
+    since = world.clock.now
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    assert world.clock.now - since >= 0.5
 
 
 class Noisy:
