@@ -258,7 +258,7 @@ class Wire:
             taken = self._inbox.take(exchange)
         except BusError as error:
             self.counters.bad_frames += 1
-            self._patience.heard_late(now)
+            self._patience.spoilt(exchange, self._left_at, now)
             self._unasked(bytes(self._inbox.buffer), now)
             self._distrust(str(error))
             self._tells.failed(error)
