@@ -166,6 +166,8 @@ class Poller:
                 self._take(self._bad(target, Quality.LINE_DOWN if self._line_down else cause, now))
             if turn.poll is not None:
                 self._take(await self._ask(turn, turn.poll, now))
+            elif self._urgent:  # by what was silent: it finds nobody asleep
+                pass
             elif loan := self._loan(now, after_poll=after_poll):
                 await self._lend(loan, now)
             else:

@@ -25,6 +25,7 @@ _CHARACTER_BITS = 11
 _FAST_BAUD = 19200
 _FAST_SILENCE_S = 0.00175
 _DOUBTS = 3
+_NONE = (b"", 0.0, 0.0)
 _MUTE_S = 5.0
 _MUTE_REQUESTS = 3
 
@@ -111,7 +112,8 @@ class Patience:
 
     What is not waited for may still come. It can be taken for the answer to another request to the same address only: such a
     request is therefore held back for as long as the whole time-out and its drain would have taken, the same one until the
-    drain after the shortened try is over. Other addresses need not wait even for that drain; what comes late
+    drain after the shortened try is over; and so on, since the same one may get the answer to the one before, and the next its own.
+    Other addresses need not wait even for that drain; what comes late
     between them costs one of them a bad frame at most, and is heard.
 
     `whom` is what is tried: a group of a device, not an address, at which another group may answer meanwhile, and which a
@@ -123,10 +125,10 @@ class Patience:
         self._heard_s = heard_s
         self._doubts: dict[Hashable, int] = {}
         """Shortened tries that may have missed an answer, since the last whole one."""
-        self._last: Hashable | None = None
-        """Whose time-out was shortened last, as long as nothing came of it."""
-        self._last_until = 0.0
-        """When its answer is no longer to be expected."""
+        self._awaited: dict[Hashable, float] = {}
+        """Whose last time-out was shortened, and until when its answer may come."""
+        self._whom: Hashable = None
+        """Whose request is out."""
         self._short_s: float | None = None
         """The time-out of the request that is out, if it was shortened."""
         self._late: dict[int | str | None, tuple[bytes, float, float]] = {}
@@ -136,29 +138,33 @@ class Patience:
     def timeout_s(self, exchange: Exchange, longest_s: float | None, whom: Hashable) -> float:
         """For a request that goes out now."""
         whole_s = self._whole(exchange)
-        self._short_s = None
-        if whom == self._last:
-            self._last = None
+        self._whom, self._short_s = whom, None
+        self._awaited.pop(whom, None)
         if longest_s is None or longest_s >= whole_s:
             self._doubts.pop(whom, None)
             return whole_s
         if self._doubts.get(whom, 0) >= _DOUBTS:
             self._doubts[whom] = 0
             return whole_s
-        self._last, self._short_s = whom, longest_s
+        self._short_s = longest_s
         if whole_s > longest_s + self._heard_s:
             self._doubts[whom] = self._doubts.get(whom, 0) + 1
         return longest_s
 
     def left(self, exchange: Exchange, at: float) -> None:
         """The request that was asked about last is on its way, whole at `at`."""
-        if self._short_s is not None and self._heard_s:
-            self._last_until = at + self._whole(exchange) + self._heard_s
-            self._late[exchange.address] = exchange.request, self._last_until, at + self._short_s + self._heard_s
+        again = bool(self._late) and at < self._late.get(exchange.address, _NONE)[1]
+        if not self._heard_s or (self._short_s is None and not again):
+            return
+        until, drained = at + self._whole(exchange) + self._heard_s, at
+        if self._short_s is not None:
+            self._awaited[self._whom] = until
+            drained += self._short_s + self._heard_s
+        self._late[exchange.address] = exchange.request, until, drained
 
     def free_at(self, exchange: Exchange) -> float:
         """No earlier, lest an answer to another request be taken for this one's. One without an address may be anybody's."""
-        late = self._late.values() if exchange.address is None else (self._late.get(exchange.address, (b"", 0.0, 0.0)),)
+        late = self._late.values() if exchange.address is None else (self._late.get(exchange.address, _NONE),)
         return max((drained if request == exchange.request else until for request, until, drained in late), default=0.0)
 
     @property
@@ -170,10 +176,19 @@ class Patience:
         return self._whole_s if exchange.timeout_s is None else exchange.timeout_s
 
     def heard_late(self, now: float) -> None:
-        """Bytes came that nobody waited for, or that are no answer."""
-        if self._last is not None and now <= self._last_until:
-            self._doubts[self._last] = self._doubts.get(self._last, _DOUBTS) + 1
-            self._last = None
+        """Bytes came that nobody waited for, or that are no answer. They may be of each that was not waited for long enough:
+        were it only the last of them, a slow device would never be heard where a dead one is always tried after it."""
+        for whom, until in self._awaited.items():
+            if now <= until:
+                self._doubts[whom] = self._doubts.get(whom, _DOUBTS) + 1
+        self._awaited.clear()
+
+    def spoilt(self, exchange: Exchange, at: float, now: float) -> None:
+        """Something else came for the request that was on its way at `at`: where it may be somebody's late answer, the answer to
+        this one is late from here on, too."""
+        self.heard_late(now)
+        if self._heard_s and any(until > now for _, until, _ in self._late.values()):
+            self._late[exchange.address] = exchange.request, at + self._whole(exchange) + self._heard_s, now
 
 
 class Mute:

@@ -114,6 +114,7 @@ class Wire:
     def refuse(self) -> None:
         """The last reply was none: its driver says so."""
         self.counters.bad_frames += 1
+        self._patience.heard_late(self._clock.monotonic())
         if self._drained:
             self._drain()
 
@@ -257,7 +258,7 @@ class Wire:
             taken = self._inbox.take(exchange)
         except BusError as error:
             self.counters.bad_frames += 1
-            self._patience.heard_late(now)
+            self._patience.spoilt(exchange, self._left_at, now)
             self._unasked(bytes(self._inbox.buffer), now)
             self._distrust(str(error))
             self._tells.failed(error)
@@ -332,6 +333,8 @@ class Wire:
             self._shut(str(overdue))
         elif self._drained or exchange.mine is None:
             silent = not self._inbox.buffer
+            if not silent:
+                self._patience.heard_late(now)
             self._distrust(str(overdue))
             if self._serial and silent and self._patience.short:
                 self._drained_for = exchange.address

@@ -83,6 +83,26 @@ def test_a_clock_that_was_put_right_takes_the_wrong_floor_with_it():
     assert floor(book.kept) == clock.wall() == 1_800_000_060.0
 
 
+@pytest.mark.parametrize("jumps_s", [0.0, 86400.0])
+def test_a_clock_that_comes_and_goes_each_second_fills_no_lane(jumps_s):
+    """Whatever makes it flap, a day of it is no day of records; once it is steady it is dated again."""
+    clock = HandClock()
+    book = Book(clock)
+    for turn in range(7200):
+        clock.is_trusted = turn % 2 == 0
+        clock.offset += jumps_s if turn % 2 else -jumps_s
+        book.dating.look()
+        clock.advance(1)
+    assert 12 <= len(book.records) <= 10 * (1 + 7200 / 600) + 1
+    clock.is_trusted = True
+    for _ in range(601):
+        book.dating.look()
+        clock.advance(1)
+    last = [body for kind, body in book.records if kind == payloads.CLOCK][-1]
+    assert last["wall"] - last["monotonic"] == pytest.approx(clock.wall() - clock.monotonic())
+    assert last["monotonic"] > 1000.0 + 7200.0 - 2.0
+
+
 def test_the_floor_is_kept_hourly_and_only_from_a_trusted_clock():
     clock = HandClock(wall=1_795_400_000.0, trusted=False)
     book = Book(clock)

@@ -1,6 +1,7 @@
 """What a line's time is spent on, in virtual time: nothing but characters, the devices' own time, and the silences."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -234,6 +235,138 @@ async def test_a_late_answer_among_the_others_costs_one_of_them_a_poll_and_is_he
     assert len(bad) <= 1
     assert all(scan.values[0] == pytest.approx(2.22) for scan in told if scan not in bad)
     assert (await tried(world, one, 0.1)).values[0] == pytest.approx(1.11)
+
+
+async def test_a_slow_device_is_heard_though_a_dead_one_is_always_tried_after_it(tmp_path):
+    """Whose late answer it was nobody knows: each that was not waited for long enough may have sent it."""
+    scene = PAIR.replace(
+        "\n]}]", "\n  {id: dead, template: generic_smoke_loop, address: 3, values: {density: 3.33}},\n]}]"
+    )
+    world = World(tmp_path, scene, baud=9600, reply_timeout_s=0.5)
+    one, two, dead = (
+        DRIVERS["modbus"].open(device("generic_smoke_loop", at, name), BusKind.SERIAL)
+        for at, name in ((1, "one"), (2, "two"), (3, "dead"))
+    )
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.4})
+    world.field.set_fault({"device": "dead", "what": "silent"})
+
+    async def short(poll, whom):
+        try:
+            return await world.clock.run(world.bus.perform(poll(0), 0.1, whom))
+        except BusError as error:
+            return error.quality
+
+    heard = []
+    for _ in range(4):
+        heard.append(await short(one, "one"))
+        await short(dead, "dead")
+        for _ in range(10):
+            await world.perform(two(0))
+        await world.clock.rest(world.clock.now + 1.0)
+    assert heard[0] is Quality.NOT_RESPONDING
+    assert not isinstance(heard[1], Quality), "the whole time-out"
+    assert heard[1].values[0] == pytest.approx(1.11)
+
+
+@pytest.mark.parametrize("cut", [0, 4])
+async def test_an_answer_spoilt_on_the_line_may_hide_a_late_one(tmp_path, cut):
+    """Its driver refuses it, or it breaks off: two may have talked at once. The silent one has its whole time-out next."""
+    world, one, two = pair(tmp_path)
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "silent"})
+
+    def spoilt():
+        exchange = next(two(0))
+        yield replace(exchange, framing=lambda data: 9 + cut, sound=None)
+        raise BusError(Quality.BAD_FRAME, "the checksum is wrong")
+
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    with pytest.raises(BusError):
+        await world.clock.run(world.bus.perform(spoilt()))
+    await world.clock.rest(world.clock.now + 2.0)
+    since = world.clock.now
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    assert world.clock.now - since >= 0.5
+
+
+async def told_or_error(world, poll, longest_s, whom):
+    try:
+        return await world.clock.run(world.bus.perform(poll, longest_s, whom))
+    except BusError as error:
+        return error.quality
+
+
+@pytest.mark.parametrize("after_s", [0.45, 0.5, 0.55, 0.59])
+async def test_the_answer_to_a_try_that_was_given_up_may_not_pass_on_to_the_next_request(tmp_path, after_s):
+    """The next try of the same takes it; then its own answer is still to come, and is nobody else's."""
+    scene = SCENE.replace("density: 1.11", "density: 1.11, temperature: 22.2")
+    world = World(tmp_path, scene, baud=19200, reply_timeout_s=0.3)
+    right = [await world.clock.run(world.bus.perform(asks(register), None, register)) for register in (0, 1)]
+    world.field.set_fault({"device": "one", "what": "late", "after_s": after_s})
+    assert await told_or_error(world, asks(0), 0.1, "all") is Quality.NOT_RESPONDING
+    assert await told_or_error(world, asks(0), None, "all") == right[0]
+    assert await told_or_error(world, asks(1), None, "all") in (right[1], Quality.NOT_RESPONDING, Quality.BAD_FRAME)
+
+
+async def test_the_answer_that_another_ones_late_answer_hid_is_nobody_elses_either(tmp_path):
+    """Two are slow at once, by a radio bridge that stalls: the late answer of one ends the exchange of the other."""
+    scene = PAIR.replace("density: 2.22", "density: 2.22, temperature: 22.2")
+    world = World(tmp_path, scene, baud=9600, reply_timeout_s=0.3)
+
+    def of_two(register):
+        pdu = bytes((3, *register.to_bytes(2, "big"), 0, 1))
+        reply = yield replace(read_only(rtu_frame(2, pdu), rtu=True).exchange, address=2)
+        return reply.data.hex()
+
+    right = [await world.clock.run(world.bus.perform(of_two(register), None, register)) for register in (0, 1)]
+    assert right[0] != right[1]
+    world.field.set_fault({"device": "one", "what": "late", "after_s": 0.15})
+    world.field.set_fault({"device": "two", "what": "late", "after_s": 0.5})
+    assert await told_or_error(world, asks(0), 0.1, "one") is Quality.NOT_RESPONDING
+    assert await told_or_error(world, of_two(0), None, 0) is Quality.BAD_FRAME
+    assert await told_or_error(world, of_two(1), None, 1) in (right[1], Quality.NOT_RESPONDING)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+async def test_nobodys_late_answer_is_anybodys_value(tmp_path, seed):
+    """Four devices become slow, silent and quick again at random, up to what a whole time-out and its drain cover."""
+    rng = Random(seed)
+    baud, timeout_s = rng.choice([9600, 19200, 115200]), rng.choice([0.3, 0.5])
+    lines = (
+        f"{{id: d{unit}, template: generic_smoke_loop, address: {unit}, values: {{density: {unit}.11, temperature: 2{unit}.2}}}}"
+        for unit in range(1, 5)
+    )
+    scene = f"lines: [{{id: line, devices: [{', '.join(lines)}]}}]"
+    world = World(tmp_path, scene, baud=baud, reply_timeout_s=timeout_s)
+
+    def asks_of(unit, registers):
+        told = []
+        for register in registers:
+            pdu = bytes((3, *register.to_bytes(2, "big"), 0, 1))
+            reply = yield replace(read_only(rtu_frame(unit, pdu), rtu=True).exchange, address=unit)
+            told.append((unit, register, reply.data))
+        return told
+
+    right = {row for unit in range(1, 5) for row in await world.clock.run(world.bus.perform(asks_of(unit, (0, 1))))}
+    assert len({data for _, _, data in right}) == 8
+    answered = 0
+    for _ in range(600):
+        if rng.random() < 0.05:
+            late = {"what": "late", "after_s": rng.uniform(0.001, rng.choice([0.001, 1.95 * timeout_s]))}
+            fault = rng.choice([late, late, late, {"what": "silent"}])
+            world.field.set_fault({"device": f"d{rng.randint(1, 4)}"} | fault)
+        unit, registers = rng.randint(1, 4), rng.choices((0, 1), k=rng.choice([1, 1, 2]))
+        since = world.clock.now
+        told = await told_or_error(world, asks_of(unit, registers), rng.choice([0.1, None]), (unit, registers[0]))
+        assert world.clock.now - since < 4 * 2 * timeout_s + 0.5
+        if not isinstance(told, Quality):
+            answered += 1
+            assert set(told) <= right
+        if rng.random() < 0.2:
+            world.bus.rest()
+            await world.clock.rest(world.clock.now + rng.uniform(0, 1.5))
+    assert answered > 100
 
 
 class Noisy:

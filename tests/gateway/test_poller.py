@@ -441,6 +441,24 @@ async def test_a_line_on_which_nothing_is_due_wakes_nobody(play):
     assert played.poller.progress == loop.time()
 
 
+async def test_what_a_silent_device_makes_urgent_does_not_wait_for_the_next_poll(play):
+    """The sample of a period without a try goes to the rules, which light a lamp on this very line just before it would sleep."""
+    played = play([device("a", 4.0)])
+    played.line.state["a"] = Quality.NOT_RESPONDING
+    await played.reach(60.0)
+    lit = []
+
+    def lights_a_lamp(scan):
+        if not lit and played.line.asked[-1][0] < scan.at - 1.0:
+            lit.append((scan.at, played.poller.hurry(urgent("lamp"))))
+
+    played.poller._take = lights_a_lamp
+    await until(lambda: lit)
+    at, done = lit[0]
+    assert await done
+    assert played.line.times("lamp") == [at]
+
+
 async def test_a_sleep_that_does_not_end_is_no_progress(play):
     """A wake-up that got lost must set off the watchdog, though nobody expects the line to do anything meanwhile."""
     played = play([device("a", 10.0)])
