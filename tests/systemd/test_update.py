@@ -432,6 +432,18 @@ def test_a_gateway_can_say_that_its_version_runs_and_no_more(updated, kind):
     assert updated.current() == "2.0"
 
 
+def test_what_an_earlier_one_of_the_same_name_proved_says_nothing_of_a_new_one(box):
+    """Its folder was removed; the version from before knows no such marks, or has not run for a minute since."""
+    box.prove("2.0")
+    box.ended()
+    box.version("2.0")
+    assert box.install().returncode == 0
+    assert box.current() == "2.0-2"
+    for _ in range(4):
+        box.trial("begin")
+    assert box.current() == "1.0"
+
+
 def test_an_old_version_that_is_gone_is_not_gone_back_to(updated):
     shutil.rmtree(updated.root / OPT / "1.0")
     for _ in range(5):
