@@ -22,7 +22,7 @@ from pathlib import Path
 
 import gateway
 from gateway.blueprint import Site
-from gateway.errors import ConfigError, DiskFault
+from gateway.errors import PASSING, ConfigError, DiskFault
 from gateway.model import Text
 
 LONGEST_S = 60.0
@@ -44,10 +44,11 @@ class Reading:
     """One file that is being read, from the moment that this is made."""
 
     def __init__(self, path: Path, root: Path | None = None, *, judge: bool = False) -> None:
-        """`root`: what relative paths in the file count from; its own folder when None. Raises `Unread` when no process can be started."""
+        """`root`: what relative paths in the file count from; its own folder when None. Where no process can be started, `result` says so."""
         home = str(Path(gateway.__file__).resolve().parents[1])  # the same Gengfu as this one
         rest = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         self._path = path
+        self._child: subprocess.Popen[bytes] | OSError
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "gateway.apart", "judge" if judge else "load", path, root or path.parent],
@@ -56,17 +57,20 @@ class Reading:
                 stdout=subprocess.PIPE,
             )
         except OSError as error:
-            raise _fallen(path, f"无法启动（{error.strerror}）", f"it cannot be started ({error.strerror})") from None
+            self._child = error
 
     def result(self) -> Site:
         """Waits for it. Raises ConfigError with every mistake, or `Unread`."""
+        if isinstance(child := self._child, OSError):
+            why, passing = child.strerror, child.errno in PASSING
+            raise _fallen(self._path, f"无法启动（{why}）", f"it cannot be started ({why})", passing=passing)
         try:
-            told, _ = self._child.communicate(timeout=LONGEST_S)
+            told, _ = child.communicate(timeout=LONGEST_S)
         except subprocess.TimeoutExpired:
             raise _fallen(self._path, f"超过 {LONGEST_S:.0f} 秒", f"it took more than {LONGEST_S:.0f} s") from None
         finally:
             self.drop()
-        if (status := self._child.returncode) != 0:
+        if (status := child.returncode) != 0:
             killed = ("，可能内存不足", ", perhaps for want of memory") if status == -signal.SIGKILL else ("", "")
             raise _fallen(self._path, f"以 {status} 结束{killed[0]}", f"it ended with {status}{killed[1]}")
         answer = pickle.loads(told)
@@ -81,8 +85,9 @@ class Reading:
 
     def drop(self) -> None:
         """Nobody wants it any more."""
-        with self._child:
-            self._child.kill()
+        if not isinstance(self._child, OSError):
+            with self._child:
+                self._child.kill()
 
 
 def load(path: Path, root: Path | None = None) -> Site:
@@ -95,12 +100,13 @@ def judged(path: Path, root: Path) -> Site:
     return Reading(path, root, judge=True).result()
 
 
-def _fallen(path: Path, zh: str, en: str) -> Unread:
+def _fallen(path: Path, zh: str, en: str, *, passing: bool = False) -> Unread:
     return Unread(
         Text(
             f"{path} 未能读取：读取进程{zh}；查看可用内存（free）和日志（journalctl -u gengfu）后重试",
             f"{path} could not be read, its reader fell: {en}; look at the memory (free) and the log (journalctl -u gengfu), then try again",
-        )
+        ),
+        passing=passing,
     )
 
 

@@ -126,7 +126,7 @@ class Changing:
         on = self._trial
         left_s = max(0.0, self._terms.proved_s - (self._clock.monotonic() - on.before.at)) if on else 0.0
         return {
-            "file": str(self._path),
+            "file": str(self._path.absolute()),
             "running": self._digest,
             "fallback": self._parts.fallback,
             **self._last,

@@ -97,6 +97,7 @@ PASSING = {
     errno.ESTALE: "网络磁盘断开",
     errno.ETIMEDOUT: "网络磁盘超时",
     errno.ENOMEM: "内存不足",
+    errno.EAGAIN: "进程过多",
     errno.EMFILE: "打开的文件过多",
     errno.ENFILE: "打开的文件过多",
 }

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from gateway.blueprint import Site
+from gateway.certificates import LARGEST_BYTES
 from gateway.errors import Mistake, unreadable
 from gateway.model import Text, UplinkSpec
 
@@ -48,8 +49,8 @@ def _certificates(uplink: UplinkSpec) -> list[tuple[str, Text]]:
         path = Path(getattr(uplink, key))
         try:
             mode = path.stat().st_mode
-            with path.open("rb"):
-                pass
+            with path.open("rb") as file:
+                file.read(LARGEST_BYTES)  # a disk may open a file and not give its bytes
         except OSError as error:
             why = unreadable(error)
             found.append((key, Text(f"{path}：{why.zh}", f"{path}: {why.en}")))
@@ -60,7 +61,10 @@ def _certificates(uplink: UplinkSpec) -> list[tuple[str, Text]]:
                 f"others have access to the private key ({stat.S_IMODE(mode):04o}); chmod 600",
             )
             found.append((key, text))
-    return found or _unusable(uplink)
+    try:
+        return found or _unusable(uplink)
+    except OSError as error:  # not the second time
+        return [("certificate", unreadable(error))]
 
 
 def _unusable(uplink: UplinkSpec) -> list[tuple[str, Text]]:

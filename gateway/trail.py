@@ -104,6 +104,6 @@ def _read(name: str, body: bytes) -> Progress | None:
         times = json.loads(body)
         alarm, sequence = str(times.pop("alarm")), int(name.rpartition("/")[2])
         known = {stage: float(times[stage]) for stage in STAGES if stage in times}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
     return Progress(alarm, sequence, known)

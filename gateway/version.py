@@ -47,8 +47,10 @@ def _mark(place: Path) -> None:
 
 
 def undone() -> str:
-    """The version that was left because it did not run; empty where there is none."""
+    """The version that was left because it did not run; empty where there is none. One that runs was not: its way back was
+    cut off after the first step."""
     try:
-        return (folder().parent / "undone").read_text(encoding="utf-8", errors="replace").strip()[:80]
+        name = (folder().parent / "undone").read_text(encoding="utf-8", errors="replace").strip()[:80]
     except OSError:
         return ""
+    return "" if name == folder().name else name

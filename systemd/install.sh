@@ -113,7 +113,8 @@ install_all() {
   version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' gateway/__init__.py)
   name=$version
   again=1
-  while [ -e "$opt/$name" ]; do # the same version once more: what runs is not written over
+  # The same version once more: what runs is not written over, and what an earlier one proved is not said of this one.
+  while [ -e "$opt/$name" ] || [ -e "$DESTDIR/var/lib/gengfu/proved-$name" ]; do
     again=$((again + 1))
     name=$version-$again
   done

@@ -52,6 +52,8 @@ go_back() { # $1: why
   say "版本 $new 未能运行，已退回 $old"
   mv -T "$opt/$new/undone" "$opt/undone" || true # gone already, when this was cut off here
   mv -T "$mark" "$opt/current"
+  # Nobody else does after 78; at once, for a disk may take longer than we have.
+  [ "${EXIT_STATUS:-}" != 78 ] || systemctl --no-block restart gengfu.service || true
   sync "$opt" "$opt/$new" || true # it has to run, whatever the disk says
   settle
 }
@@ -77,10 +79,7 @@ end() { # SERVICE_RESULT, EXIT_STATUS: from the service manager
   judge && [ "$starts" != 0 ] || return 0 # 0: it was the old version that ended
   case ${SERVICE_RESULT:-}/${EXIT_STATUS:-} in
     timeout/*) go_back "it hung" ;;
-    */78)
-      go_back "it found no usable site"
-      systemctl --no-block restart gengfu.service # nobody else does after 78
-      ;;
+    */78) go_back "it found no usable site" ;;
     */75) count $((starts - 1)) ;;
     success/*)
       job=$(systemctl show --property Job --value gengfu.service || true)

@@ -57,10 +57,11 @@ def apply(
     Only what changed starts again; alarms stay as they are. Exit status: 0 done, 1 refused, 3 undone, 78 mistakes.
     """
     asking = _Asking(control_socket(socket), as_json)
-    site = Path(asking.answer({"do": "site"})["file"])
+    named = Path(asking.answer({"do": "site"})["file"])
+    site = Path(os.path.realpath(named.parent), named.name)
     given = file if file is not None and file.resolve() != site.resolve() else None
     with _put(site, given) as placed:
-        end = _tried(asking, placed, (site, given), {"do": "apply", "who": who, "why": why}, dry_run=dry_run)
+        end = _tried(asking, placed, (named, given), {"do": "apply", "who": who, "why": why}, dry_run=dry_run)
     if end["stage"] != "undone":
         asking.end(end)
         return
@@ -123,12 +124,17 @@ def _put(site: Path, given: Path | None) -> Iterator[_Placed | None]:
         yield None
         return
     if not _believable(site):
+        sudo = ("Try sudo; or put", "请用 sudo 重试，或") if os.geteuid() else ("Put", "请")
         err.print(
-            f"{site}, which the gateway names, does not look like its site file: nothing of it is kept beside it, or its folder is "
-            f"somebody else's. Put {given} in its place yourself, then: gengfu apply",
+            f"{site}, which the gateway names, does not look like its site file: no last known good one is seen beside it, or it is a "
+            f"link, or it or its folder is somebody else's. {sudo[0]} {given} in its place yourself, then: gengfu apply",
             markup=False,
         )
-        err.print(f"网关所指的 {site} 不像其站点文件；请自行将 {given} 放到该处，再执行 gengfu apply", markup=False)
+        err.print(
+            f"网关所指的 {site} 不像其站点文件：旁边看不到上次有效配置，或为链接，或文件、目录属于他人；"
+            f"{sudo[1]}自行将 {given} 放到该处，再执行 gengfu apply",
+            markup=False,
+        )
         raise typer.Exit(1)
     draft = _draft(site)
     try:
@@ -144,14 +150,14 @@ def _put(site: Path, given: Path | None) -> Iterator[_Placed | None]:
 
 
 def _believable(site: Path) -> bool:
-    """The gateway keeps its last known good one beside it, and nothing on the way there is a link, or anybody's but root's or ours."""
-    folder = site.parent
-    owners = {one.lstat().st_uid for one in (folder, *folder.parents)}
-    return (
-        last_good.is_kept(site)
-        and owners <= {0, os.geteuid()}
-        and not any(one.is_symlink() for one in (site, folder, *folder.parents))
-    )
+    """The gateway keeps its last known good one beside it; neither it nor its way, without links, is anybody's but root's or ours: a
+    file of the gateway's own could become a link between two looks."""
+    way = (site, *site.parents)
+    try:
+        owners = {one.lstat().st_uid for one in way}
+    except OSError:
+        return False
+    return last_good.is_kept(site) and owners <= {0, os.geteuid()} and not any(one.is_symlink() for one in way)
 
 
 def _draft(site: Path) -> Path:

@@ -50,9 +50,11 @@ async def _shut(server: asyncio.Server) -> None:
     loop = asyncio.get_running_loop()
     for each in server.sockets:
         loop.remove_reader(each.fileno())
-    for _ in range(TURNS_TO_TAKE_A_CALL):
-        await asyncio.sleep(0)
-    server.close()
+    try:
+        for _ in range(TURNS_TO_TAKE_A_CALL):
+            await asyncio.sleep(0)
+    finally:  # also where it is told to end once more
+        server.close()
 
 
 class Listener:
@@ -105,14 +107,16 @@ class Listener:
                 wake_at = self._voices.tell_silence(now, up=bool(self.port))
                 await self._clock.sleep_until(min(wake_at, housekeeping(now)))
         finally:
-            if server is not None:
-                await _shut(server)
-            self.port = 0
-            callers = list(self._callers)
-            for task in callers:
-                task.cancel()
-            if callers:
-                await asyncio.wait(callers)
+            try:
+                if server is not None:
+                    await _shut(server)
+            finally:
+                self.port = 0
+                callers = list(self._callers)
+                for task in callers:
+                    task.cancel()
+                if callers:
+                    await asyncio.wait(callers)
 
     def status(self) -> dict[str, object]:
         return {

@@ -74,7 +74,8 @@ def trust(spec: UplinkSpec, clock: Clock) -> Trust:
     except ValueError as error:
         raise LinkError(f"{spec.ca} {error}", refused=True) from error
     except OSError as error:
-        raise LinkError(f"{error.filename}: {error.strerror}", refused=True) from error
+        which = error.filename or "certificate, key or authority"  # OpenSSL does not say which
+        raise LinkError(f"{which}: {error.strerror}", refused=True) from error
     return Trust(made, spec.server_name or spec.host, judged_at)
 
 

@@ -94,10 +94,23 @@ def test_a_reader_that_cannot_be_started_is_none_either():
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
         with pytest.raises(apart.Unread, match="cannot be started") as caught:
-            apart.Reading(Path("site.yaml"))
+            apart.load(Path("site.yaml"), Path())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "无法启动" in caught.value.text.zh
+    assert caught.value.passing
+
+
+def test_a_start_that_can_start_no_reader_is_told_in_words():
+    """Not by a traceback; and a version that can never do so is left, for this is no fault that passes."""
+    code = (
+        "import sys; sys.executable = '/no/such/python'; sys.argv = ['gengfu', 'run', 'site.yaml']\n"
+        "from gateway import cli; cli.main()"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 70
+    assert "cannot be started" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def with_a_template_that_the_disk_does_not_give(folder):

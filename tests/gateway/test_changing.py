@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -342,9 +343,15 @@ async def test_a_gateway_in_wrong_hands_does_not_choose_what_root_writes(tmp_pat
     (own / "site.yaml").write_text("site")
     last_good.stage(own / "site.yaml")
     last_good.keep(own / "site.yaml")
+    shared = tmp_path / "shared"
+    shutil.copytree(own, shared)
     if os.geteuid() == 0:
         shutil.chown(own, 65534)
-    for file in (victim, link, own / "site.yaml") if os.geteuid() == 0 else (victim, link):
+        shutil.chown(
+            shared / "site.yaml", 65534
+        )  # in a folder of root's that is the gateway's too, it could become a link
+    foreign = (own / "site.yaml", shared / "site.yaml") if os.geteuid() == 0 else ()
+    for file in (victim, link, tmp_path / "none" / "site.yaml", *foreign):
         told = await applied_to(tmp_path / "control.sock", file, given)
         assert told.exit_code == 1, told.output
         assert "does not look like its site file" in told.output.replace("\n", " ")
@@ -353,3 +360,38 @@ async def test_a_gateway_in_wrong_hands_does_not_choose_what_root_writes(tmp_pat
     assert link.is_symlink()
     assert (own / "site.yaml").read_text() == "site"
     assert sorted(path.name for path in victim.parent.iterdir()) == [".site.yaml.last-good", "passwd", "site.yaml"]
+
+
+async def test_who_forgot_sudo_is_told_to_try_it(tmp_path, monkeypatch):
+    """What the gateway keeps is for its own eyes: from outside nothing is seen beside the site file."""
+    given, site = tmp_path / "new.yaml", tmp_path / "site.yaml"
+    given.write_text("new")
+    site.write_text("site")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    told = await applied_to(tmp_path / "control.sock", site, given)
+    assert told.exit_code == 1
+    assert "Try sudo" in " ".join(told.output.split())
+    assert "请用sudo重试" in "".join(told.output.split())
+    assert site.read_text() == "site"
+
+
+async def test_a_way_through_links_of_the_machine_leads_to_the_site_file(tmp_path):
+    """Such as a home that lies elsewhere."""
+    home, given = tmp_path / "volume" / "home", tmp_path / "new.yaml"
+    home.mkdir(parents=True)
+    given.write_text("new")
+    (home / "site.yaml").write_text("site")
+    last_good.stage(home / "site.yaml")
+    last_good.keep(home / "site.yaml")
+    (tmp_path / "home").symlink_to(home)
+    told = await applied_to(tmp_path / "control.sock", tmp_path / "home" / "site.yaml", given)
+    assert told.exit_code == 0, told.output
+    assert (home / "site.yaml").read_text() == "new"
+
+
+async def test_a_gateway_names_its_file_for_those_in_other_folders(house, monkeypatch):
+    """`gengfu run site.yaml` was started in the folder of the file; `gengfu apply` may be anywhere."""
+    monkeypatch.chdir(house.folder)
+    house.path = Path(house.path.name)
+    async with house:
+        assert (await house.ask("site"))["file"] == str(house.folder / "site.yaml")

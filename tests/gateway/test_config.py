@@ -307,6 +307,19 @@ def test_missing_certificates_stop_no_site_but_are_told(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["ca.pem", "gateway.pem", "gateway.key"])
+def test_a_certificate_that_the_disk_does_not_give_stops_no_site_either(tmp_path, name):
+    """It can be opened, and its bytes do not come: the gateway did not start, and watched nothing."""
+    from gateway import pki
+
+    pki.init(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/proc/self/mem")  # EIO
+    told = [one for one in mistakes_of(tmp_path) if one.startswith("5: ")]
+    assert len(told) == 1
+    assert "Input/output error" in told[0]
+
+
 def test_a_key_that_others_can_read_is_a_mistake(tmp_path):
     """Refuse rather than pretend; good ones are not a mistake."""
     from gateway import pki

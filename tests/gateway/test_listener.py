@@ -379,3 +379,18 @@ async def test_a_call_that_is_being_taken_ends_with_the_listener(play, turns):
         assert not played.listener.status()["connections"]
     finally:
         caller.close()
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_who_is_told_twice_to_end_leaves_no_open_port(play, turns):
+    """As at a stop beside a part that gives up: the second word finds the first at work."""
+    played = play(device("a"))
+    await until(lambda: played.listener.port)
+    port = played.listener.port
+    played.task.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    played.task.cancel()
+    await asyncio.wait((played.task,))
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)

@@ -516,6 +516,7 @@ async def test_missing_wrong_and_encrypted_files_are_refusals(pki, broker, tmp_p
         error = await refused(pki, broker, **changes)
         assert error.refused, changes
         assert str(error)
+        assert not str(error).startswith("None"), "of a file without a name"
 
 
 @pytest.fixture

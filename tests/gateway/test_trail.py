@@ -94,6 +94,7 @@ def test_the_oldest_are_given_up_also_in_the_state():
     [
         ("j.r/1", b"\xff"), ("j.r/1", b"[]"), ("j.r/1", b"{}"), ("j.r/x", b'{"alarm": "now"}'),
         ("j.r/1", b'{"alarm": "now", "broker": "soon"}'), ("j.r/1", b"[" * 100_000),
+        ("j.r/1", b'{"alarm": "now", "broker": 1' + b"0" * 400 + b"}"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_left_out_and_given_up(name, body):

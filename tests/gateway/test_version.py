@@ -58,3 +58,9 @@ def test_a_version_that_was_left_is_named_until_there_is_none(installed):
     assert version.undone() == ""
     (installed / "opt/undone").write_text("3.0\n")
     assert version.undone() == "3.0"
+
+
+def test_a_version_that_runs_was_not_left(installed):
+    """The way back was cut off after its first step, and the next start came to a minute."""
+    (installed / "opt/undone").write_text("2.0\n")
+    assert version.undone() == ""

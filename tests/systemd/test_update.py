@@ -288,7 +288,7 @@ def test_a_version_that_never_runs_for_a_minute_is_left_after_three_starts(updat
 
 @pytest.mark.parametrize(
     ("result", "status", "asked"),
-    [("exit-code", "78", ["daemon-reload", "--no-block restart gengfu.service"]), ("timeout", "0", ["daemon-reload"])],
+    [("exit-code", "78", ["--no-block restart gengfu.service", "daemon-reload"]), ("timeout", "0", ["daemon-reload"])],
     ids=["no usable site", "hung"],
 )
 def test_what_trying_again_cannot_mend_is_left_at_once(updated, result, status, asked):
@@ -299,6 +299,22 @@ def test_what_trying_again_cannot_mend_is_left_at_once(updated, result, status, 
     assert updated.asked() == asked
     updated.trial("end", SERVICE_RESULT=result, EXIT_STATUS=status)
     assert updated.asked() == asked, "the old one is not on trial"
+
+
+def test_a_way_back_that_the_disk_holds_up_keeps_no_gateway_down(updated):
+    """The service manager gives it 20 s. Who was switched to has been asked for by then: after 78 nobody else would."""
+    updated.trial("begin")
+    ended = {"SERVICE_RESULT": "exit-code", "EXIT_STATUS": "78"}
+    (whole,) = copies(updated, 1)
+    assert whole.trial("end", **ended).returncode == 0
+    left = 0
+    for step in range(1, whole.commands() + 1):
+        (copy,) = copies(updated, 1)
+        copy.trial("end", last=step, **ended)
+        if copy.current() == "1.0":
+            left += 1
+            assert "--no-block restart gengfu.service" in copy.asked(), step
+    assert left
 
 
 def test_the_old_version_that_hangs_when_it_is_stopped_does_not_undo_the_new_one(updated):
@@ -430,6 +446,18 @@ def test_a_gateway_can_say_that_its_version_runs_and_no_more(updated, kind):
     for _ in range(5):
         assert updated.trial("begin").returncode == 0
     assert updated.current() == "2.0"
+
+
+def test_what_an_earlier_one_of_the_same_name_proved_says_nothing_of_a_new_one(box):
+    """Its folder was removed; the version from before knows no such marks, or has not run for a minute since."""
+    box.prove("2.0")
+    box.ended()
+    box.version("2.0")
+    assert box.install().returncode == 0
+    assert box.current() == "2.0-2"
+    for _ in range(4):
+        box.trial("begin")
+    assert box.current() == "1.0"
 
 
 def test_an_old_version_that_is_gone_is_not_gone_back_to(updated):
