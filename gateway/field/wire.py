@@ -5,7 +5,7 @@ Guarantees
   buffer is thrown away and counted; bytes that must have begun before the request had left are older than it and
   thrown away too; after a time-out, or a reply that cannot be trusted, the line is drained until it was silent for
   max(reply time-out, 0.3 s); for another address the drain after a shortened, silent try ends at once, since the late
-  answer bears its own. On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
+  answer bears its own (not where a reply's checksum is a mere sum). On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
   of step is closed; a serial server's (RTU over TCP) is a line and is drained like one. What comes later than the
   drain and looks alike cannot be told apart by any master.
 * Each exchange ends once: with its frame, with `BusError`, or with the bug of the driver's own functions, which `within`
@@ -102,14 +102,19 @@ class Wire:
         """Send when the line allows it; `longest_s` shortens the reply time-out, as far as `Patience` allows."""
         self.exchange, self._longest_s, self._whom = exchange, longest_s, whom
         self._free_at = max(self._free_at, self._patience.free_at(exchange))
-        if (
-            self.state is State.DRAINING
-            and self._drained_for is not None
-            and exchange.address not in (None, self._drained_for)
-        ):
+        if self.state is State.DRAINING and self._need_not_wait(exchange):
             self._end_drain()
         if self.state is State.QUIET:
             self._send()
+
+    def _need_not_wait(self, exchange: Exchange) -> bool:
+        """The drain is for another address, and the checksum would see that address's late answer in this one's reply: where
+        it allows noise it is no mere sum."""
+        return (
+            self._drained_for is not None
+            and exchange.noise_bytes > 0
+            and exchange.address not in (None, self._drained_for)
+        )
 
     def refuse(self) -> None:
         """The last reply was none: its driver says so."""

@@ -7,6 +7,7 @@ import pytest
 
 from drivers import DRIVERS
 from drivers.contract import Exchange
+from drivers.modbus_pdu import NOISE_BYTES
 from drivers.modbus_reads import read_only, rtu_frame
 from firmware_sim.slave import Answer
 from gateway.errors import BusError
@@ -223,6 +224,22 @@ async def test_the_drain_after_a_whole_time_out_is_everybodys(tmp_path):
     assert world.clock.now - since >= 1.0
 
 
+async def test_who_has_no_more_than_a_sum_waits_for_the_drain(tmp_path):
+    """A late answer that falls into its reply could pass for it: one in 256."""
+    world, one, two = pair(tmp_path)
+    await world.perform(two(0))
+    world.field.set_fault({"device": "one", "what": "silent"})
+    since = world.clock.now
+    assert await tried(world, one, 0.1) is Quality.NOT_RESPONDING
+    weak = replace(read_only(rtu_frame(2, bytes((3, 0, 0, 0, 1))), rtu=True).exchange, address=2, noise_bytes=0)
+
+    def ask_weakly():
+        return (yield weak)
+
+    await world.clock.run(world.bus.perform(ask_weakly()))
+    assert world.clock.now - since >= 0.1 + 0.5
+
+
 @pytest.mark.parametrize("after_s", [0.15, 0.2, 0.3, 0.4])
 async def test_a_late_answer_among_the_others_costs_one_of_them_a_poll_and_is_heard(tmp_path, after_s):
     """It is nobody's value; the line is drained, and the slow device has its whole time-out at the next try."""
@@ -316,7 +333,7 @@ async def test_the_answer_that_another_ones_late_answer_hid_is_nobody_elses_eith
 
     def of_two(register):
         pdu = bytes((3, *register.to_bytes(2, "big"), 0, 1))
-        reply = yield replace(read_only(rtu_frame(2, pdu), rtu=True).exchange, address=2)
+        reply = yield replace(read_only(rtu_frame(2, pdu), rtu=True).exchange, address=2, noise_bytes=NOISE_BYTES)
         return reply.data.hex()
 
     right = [await world.clock.run(world.bus.perform(of_two(register), None, register)) for register in (0, 1)]
