@@ -361,7 +361,9 @@ async def test_nobodys_late_answer_is_anybodys_value(tmp_path, seed):
         told = []
         for register in registers:
             pdu = bytes((3, *register.to_bytes(2, "big"), 0, 1))
-            reply = yield replace(read_only(rtu_frame(unit, pdu), rtu=True).exchange, address=unit)
+            reply = yield replace(
+                read_only(rtu_frame(unit, pdu), rtu=True).exchange, address=unit, noise_bytes=NOISE_BYTES
+            )
             told.append((unit, register, reply.data))
         return told
 
