@@ -8,7 +8,8 @@ Guarantees
   matters is in the journal. One that alarms can do without (an uplink, the console) is tried for ever instead: its fall
   must not be the fall of those that see the fire.
 
-It does not hide cancellation, also where what is cancelled raises at its end, and it does not decide what a caller does instead of the failed call.
+It does not hide cancellation, also where what is cancelled raises at its end, and it does not decide what a caller does
+instead of the failed call.
 """
 
 from __future__ import annotations

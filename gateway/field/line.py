@@ -113,8 +113,8 @@ class Patience:
     What is not waited for may still come. It can be taken for the answer to another request to the same address only: such a
     request is therefore held back for as long as the whole time-out and its drain would have taken, the same one until the
     drain after the shortened try is over; and so on, since the same one may get the answer to the one before, and the next its own.
-    Other addresses need not wait even for that drain; what comes late
-    between them costs one of them a bad frame at most, and is heard.
+    Other addresses need not wait even for that drain; what comes late between them costs one of them a bad frame at most, and
+    is heard.
 
     `whom` is what is tried: a group of a device, not an address, at which another group may answer meanwhile, and which a
     connection's exchanges do not have."""

@@ -5,8 +5,8 @@ Guarantees
   buffer is thrown away and counted; bytes that must have begun before the request had left are older than it and
   thrown away too; after a time-out, or a reply that cannot be trusted, the line is drained until it was silent for
   max(reply time-out, 0.3 s); for another address the drain after a shortened, silent try ends at once, since the late
-  answer bears its own (not where a reply's checksum is a mere sum). On a connection `Exchange.mine` and the order of bytes decide, and a stream that is out
-  of step is closed; a serial server's (RTU over TCP) is a line and is drained like one. What comes later than the
+  answer bears its own (not where a reply's checksum is a mere sum). On a connection `Exchange.mine` and the order of
+  bytes decide, and a stream that is out of step is closed; a serial server's (RTU over TCP) is a line and is drained like one. What comes later than the
   drain and looks alike cannot be told apart by any master.
 * Each exchange ends once: with its frame, with `BusError`, or with the bug of the driver's own functions, which `within`
   takes. A line that is never silent is LINE_DOWN until it is. Buffers are bounded.
